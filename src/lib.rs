@@ -1,1 +1,11 @@
-//! hongbao
+//! hongbao issues red packets and vouchers, and never pays twice.
+//!
+//! The map, in reading order; imports point down this list only:
+//! `cli` and `app` put the parts together, `grpc` and `http` face the callers,
+//! `service` orders effects, `store` and `provider` are the database and the
+//! payment providers, `signing` and `domain` are pure. `simulator` is the
+//! providers' side and shares only `signing` with the rest. `ARCHITECTURE.md`
+//! has the reasons; `tests/it/layering.rs` keeps the rule.
+
+pub mod clock;
+pub mod domain;

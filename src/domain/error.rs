@@ -1,0 +1,323 @@
+//! The closed list of ways in which a call can be refused.
+//!
+//! The list is the contract's `ErrorReason`; a test keeps both equal. Inside, an
+//! error is a reason, a sentence that says what to do, and facts; only the
+//! transport turns it into a status of its own.
+
+/// A result of anything that may be refused.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// INVALID_ARGUMENT: one or more fields are wrong; see BadRequest [violation_count].
+    InvalidFields,
+    /// Field: a required field is absent or empty.
+    FieldRequired,
+    /// Field: a number lies outside its bounds.
+    OutOfRange,
+    /// Field: an amount is not positive, min exceeds max, or it lies outside the limits of the account.
+    AmountOutOfRange,
+    /// Field: amount times count does not fit, or a budget would exceed 2^62 fen.
+    AmountOverflow,
+    /// Field: a text is longer than the provider takes, counted in UTF-8 bytes.
+    TextTooLong,
+    /// Field: a text holds control, bidirectional or otherwise invisible characters.
+    TextInvalid,
+    /// Field: an id is not a positive integer, or a name is outside its alphabet.
+    IdInvalid,
+    /// Field: a request_id is empty, longer than 64, or outside [A-Za-z0-9_.:-].
+    RequestIdInvalid,
+    /// Field: an openid is longer than 32 or outside [A-Za-z0-9_-].
+    OpenidInvalid,
+    /// Field: an appid is longer than 32 or outside [A-Za-z0-9_-].
+    AppidInvalid,
+    /// Field: a mobile number is not an 11-digit Chinese one; +86 is taken off, nothing else.
+    MobileInvalid,
+    /// Field: an enum holds a number that this server does not know, or UNSPECIFIED where a choice is due.
+    EnumUnknown,
+    /// Field: more items than one call takes.
+    BatchTooLarge,
+    /// Field: the same key stands twice in one call where each may stand once.
+    DuplicateItem,
+    /// Field: a time is missing, malformed, or the end is not after the start.
+    TimeRangeInvalid,
+    /// Field: a page token that this server did not give for these arguments.
+    PageTokenInvalid,
+    /// Field: not to be set here, e.g. an amount for a campaign that fixes it.
+    FieldNotAllowed,
+    /// Field: an update mask names a path that does not exist or cannot change.
+    UpdateMaskInvalid,
+    /// Field: amounts outside 1 to 200 yuan need the scene that WeChat Pay allows them for.
+    SceneIdRequired,
+    /// INVALID_ARGUMENT: the message does not decode, e.g. a text that is not UTF-8.
+    MalformedMessage,
+    /// UNAUTHENTICATED: no credential in the metadata; send "authorization: Bearer KEY".
+    CredentialMissing,
+    /// UNAUTHENTICATED: the key is wrong, revoked, expired, or its app is disabled.
+    CredentialInvalid,
+    /// PERMISSION_DENIED: no grant of this app holds the permission [permission].
+    PermissionMissing,
+    /// NOT_FOUND: no such shop, or none that you may see [shop_id].
+    ShopNotFound,
+    /// NOT_FOUND: no such campaign in this shop [campaign_id].
+    CampaignNotFound,
+    /// NOT_FOUND: no such issuance in this shop [issuance_id or mch_billno].
+    IssuanceNotFound,
+    /// NOT_FOUND: no such batch in this shop [batch_id].
+    BatchNotFound,
+    /// NOT_FOUND: no such recipient in this shop [recipient_id or uid].
+    RecipientNotFound,
+    /// NOT_FOUND: no such provider account, or none granted to this shop [account_id].
+    AccountNotFound,
+    /// NOT_FOUND: no such app [app_id].
+    AppNotFound,
+    /// NOT_FOUND: no such API key [key_id].
+    KeyNotFound,
+    /// Item: the recipient has no openid for the appid that sends.
+    OpenidMissing,
+    /// ALREADY_EXISTS: this app used the request_id before, for another method, shop or body [request_id, method].
+    RequestIdReused,
+    /// ALREADY_EXISTS: the id, code or number is taken [field].
+    AlreadyExists,
+    /// ALREADY_EXISTS: the mobile or openid belongs to another recipient of the shop [field].
+    BelongsToAnother,
+    /// FAILED_PRECONDITION: the campaign is a draft; activate it [campaign_id, state].
+    CampaignNotActive,
+    /// FAILED_PRECONDITION: the campaign is paused; activate it to go on [campaign_id].
+    CampaignPaused,
+    /// FAILED_PRECONDITION: the campaign has ended, by hand or by its window [campaign_id].
+    CampaignEnded,
+    /// FAILED_PRECONDITION: the window of the campaign has not opened [campaign_id, start_time].
+    CampaignNotStarted,
+    /// FAILED_PRECONDITION: the budget holds too little; fund the campaign [available_fen, required_fen].
+    BudgetExhausted,
+    /// FAILED_PRECONDITION: the count stock holds too little; raise it [available_count, required_count].
+    StockExhausted,
+    /// FAILED_PRECONDITION: more than what is free was asked back [available_fen, required_fen].
+    BudgetInUse,
+    /// FAILED_PRECONDITION: the campaign cannot go from this state to that one [campaign_id, state].
+    CampaignState,
+    /// FAILED_PRECONDITION: the packet's fate is not known yet; a second one could pay twice [issuance_id, state].
+    OutcomeUnknown,
+    /// FAILED_PRECONDITION: the packet was sent; there is nothing to send again [issuance_id, state].
+    AlreadySent,
+    /// FAILED_PRECONDITION: the provider contradicted itself; a person must decide first [issuance_id].
+    IssuanceFrozen,
+    /// FAILED_PRECONDITION: the provider account is disabled [account_id].
+    AccountDisabled,
+    /// FAILED_PRECONDITION: the configuration has no credential of that name for this shop and merchant [credential].
+    CredentialNotConfigured,
+    /// FAILED_PRECONDITION: the shop has no DIRECT campaign; create one or name a campaign [shop_id].
+    DirectCampaignMissing,
+    /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says [app_id].
+    RateLimited,
+    /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
+    ServerOverloaded,
+    /// ABORTED: the resource changed since the etag was read; read it again [etag].
+    EtagMismatch,
+    /// ABORTED: another writer was first; the same call may be made again at once.
+    ConcurrentUpdate,
+    /// DEADLINE_EXCEEDED: the work goes on; the same request_id returns its result.
+    DeadlineExceeded,
+    /// UNAVAILABLE: the database does not answer; repeat with the same request_id.
+    DatabaseUnavailable,
+    /// UNAVAILABLE: the server is shutting down; repeat with the same request_id.
+    ShuttingDown,
+    /// INTERNAL: a bug; the request id finds it in the log.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 58] = [
+        Self::InvalidFields,
+        Self::FieldRequired,
+        Self::OutOfRange,
+        Self::AmountOutOfRange,
+        Self::AmountOverflow,
+        Self::TextTooLong,
+        Self::TextInvalid,
+        Self::IdInvalid,
+        Self::RequestIdInvalid,
+        Self::OpenidInvalid,
+        Self::AppidInvalid,
+        Self::MobileInvalid,
+        Self::EnumUnknown,
+        Self::BatchTooLarge,
+        Self::DuplicateItem,
+        Self::TimeRangeInvalid,
+        Self::PageTokenInvalid,
+        Self::FieldNotAllowed,
+        Self::UpdateMaskInvalid,
+        Self::SceneIdRequired,
+        Self::MalformedMessage,
+        Self::CredentialMissing,
+        Self::CredentialInvalid,
+        Self::PermissionMissing,
+        Self::ShopNotFound,
+        Self::CampaignNotFound,
+        Self::IssuanceNotFound,
+        Self::BatchNotFound,
+        Self::RecipientNotFound,
+        Self::AccountNotFound,
+        Self::AppNotFound,
+        Self::KeyNotFound,
+        Self::OpenidMissing,
+        Self::RequestIdReused,
+        Self::AlreadyExists,
+        Self::BelongsToAnother,
+        Self::CampaignNotActive,
+        Self::CampaignPaused,
+        Self::CampaignEnded,
+        Self::CampaignNotStarted,
+        Self::BudgetExhausted,
+        Self::StockExhausted,
+        Self::BudgetInUse,
+        Self::CampaignState,
+        Self::OutcomeUnknown,
+        Self::AlreadySent,
+        Self::IssuanceFrozen,
+        Self::AccountDisabled,
+        Self::CredentialNotConfigured,
+        Self::DirectCampaignMissing,
+        Self::RateLimited,
+        Self::ServerOverloaded,
+        Self::EtagMismatch,
+        Self::ConcurrentUpdate,
+        Self::DeadlineExceeded,
+        Self::DatabaseUnavailable,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
+    /// Its stable name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidFields => "INVALID_FIELDS",
+            Self::FieldRequired => "FIELD_REQUIRED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::AmountOutOfRange => "AMOUNT_OUT_OF_RANGE",
+            Self::AmountOverflow => "AMOUNT_OVERFLOW",
+            Self::TextTooLong => "TEXT_TOO_LONG",
+            Self::TextInvalid => "TEXT_INVALID",
+            Self::IdInvalid => "ID_INVALID",
+            Self::RequestIdInvalid => "REQUEST_ID_INVALID",
+            Self::OpenidInvalid => "OPENID_INVALID",
+            Self::AppidInvalid => "APPID_INVALID",
+            Self::MobileInvalid => "MOBILE_INVALID",
+            Self::EnumUnknown => "ENUM_UNKNOWN",
+            Self::BatchTooLarge => "BATCH_TOO_LARGE",
+            Self::DuplicateItem => "DUPLICATE_ITEM",
+            Self::TimeRangeInvalid => "TIME_RANGE_INVALID",
+            Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
+            Self::FieldNotAllowed => "FIELD_NOT_ALLOWED",
+            Self::UpdateMaskInvalid => "UPDATE_MASK_INVALID",
+            Self::SceneIdRequired => "SCENE_ID_REQUIRED",
+            Self::MalformedMessage => "MALFORMED_MESSAGE",
+            Self::CredentialMissing => "CREDENTIAL_MISSING",
+            Self::CredentialInvalid => "CREDENTIAL_INVALID",
+            Self::PermissionMissing => "PERMISSION_MISSING",
+            Self::ShopNotFound => "SHOP_NOT_FOUND",
+            Self::CampaignNotFound => "CAMPAIGN_NOT_FOUND",
+            Self::IssuanceNotFound => "ISSUANCE_NOT_FOUND",
+            Self::BatchNotFound => "BATCH_NOT_FOUND",
+            Self::RecipientNotFound => "RECIPIENT_NOT_FOUND",
+            Self::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            Self::AppNotFound => "APP_NOT_FOUND",
+            Self::KeyNotFound => "KEY_NOT_FOUND",
+            Self::OpenidMissing => "OPENID_MISSING",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::BelongsToAnother => "BELONGS_TO_ANOTHER",
+            Self::CampaignNotActive => "CAMPAIGN_NOT_ACTIVE",
+            Self::CampaignPaused => "CAMPAIGN_PAUSED",
+            Self::CampaignEnded => "CAMPAIGN_ENDED",
+            Self::CampaignNotStarted => "CAMPAIGN_NOT_STARTED",
+            Self::BudgetExhausted => "BUDGET_EXHAUSTED",
+            Self::StockExhausted => "STOCK_EXHAUSTED",
+            Self::BudgetInUse => "BUDGET_IN_USE",
+            Self::CampaignState => "CAMPAIGN_STATE",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::AlreadySent => "ALREADY_SENT",
+            Self::IssuanceFrozen => "ISSUANCE_FROZEN",
+            Self::AccountDisabled => "ACCOUNT_DISABLED",
+            Self::CredentialNotConfigured => "CREDENTIAL_NOT_CONFIGURED",
+            Self::DirectCampaignMissing => "DIRECT_CAMPAIGN_MISSING",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::ServerOverloaded => "SERVER_OVERLOADED",
+            Self::EtagMismatch => "ETAG_MISMATCH",
+            Self::ConcurrentUpdate => "CONCURRENT_UPDATE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path, e.g. `recipients[2].openids[0].openid`.
+    pub path: String,
+    /// Why.
+    pub reason: Reason,
+    /// What is wrong and what would be right, for people.
+    pub message: String,
+}
+
+/// A refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {message}", .reason.name())]
+pub struct Error {
+    /// Why.
+    pub reason: Reason,
+    /// What happened and what to do, for people. Never a secret, a phone number or an openid.
+    pub message: String,
+    /// What the message says, for machines.
+    pub facts: Vec<(&'static str, String)>,
+    /// What is wrong with which fields.
+    pub violations: Vec<Violation>,
+    /// What lies below, for the log alone.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A refusal with its sentence.
+    #[must_use]
+    pub fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message, facts: Vec::new(), violations: Vec::new(), source: None }
+    }
+
+    /// A refusal for the sake of one field.
+    #[must_use]
+    pub fn field(path: impl Into<String>, reason: Reason, message: String) -> Self {
+        Self::fields(vec![Violation { path: path.into(), reason, message }])
+    }
+
+    /// A refusal for the sake of several fields.
+    #[must_use]
+    pub fn fields(violations: Vec<Violation>) -> Self {
+        let message = match violations.as_slice() {
+            [one] => format!("{}: {}", one.path, one.message),
+            many => format!("{} fields are wrong; see the field violations", many.len()),
+        };
+        Self { violations, ..Self::new(Reason::InvalidFields, message) }
+    }
+
+    /// The same with one more fact.
+    #[must_use]
+    pub fn fact(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        self.facts.push((key, value.to_string()));
+        self
+    }
+
+    /// A bug of ours, with what lies below it.
+    #[must_use]
+    pub fn internal(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..Self::new(Reason::Internal, what.to_owned()) }
+    }
+}

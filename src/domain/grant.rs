@@ -1,0 +1,201 @@
+//! Who acts, and what he may do where.
+//!
+//! A principal is resolved once, at the edge, whatever kind of credential was
+//! shown; inside, only its grants count. A shop that no grant covers reads exactly
+//! like one that does not exist, so ids of others cannot be probed.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Reason, Result};
+use super::id::{AppId, ShopId};
+
+/// What a caller may do; the contract's `Permission`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Permission {
+    /// Read campaigns.
+    CampaignRead,
+    /// Change campaigns.
+    CampaignWrite,
+    /// Move money of campaigns.
+    CampaignFund,
+    /// Read issuances.
+    IssuanceRead,
+    /// Send packets.
+    IssuanceSend,
+    /// Read recipients.
+    AudienceRead,
+    /// Change recipients.
+    AudienceWrite,
+    /// Administer shops.
+    ShopAdmin,
+    /// Administer provider accounts.
+    AccountAdmin,
+    /// Administer apps.
+    AppAdmin,
+}
+
+impl Permission {
+    /// Every permission with its name in the contract, without prefix.
+    pub const ALL: [(&'static str, Self); 10] = [
+        ("CAMPAIGN_READ", Self::CampaignRead),
+        ("CAMPAIGN_WRITE", Self::CampaignWrite),
+        ("CAMPAIGN_FUND", Self::CampaignFund),
+        ("ISSUANCE_READ", Self::IssuanceRead),
+        ("ISSUANCE_SEND", Self::IssuanceSend),
+        ("AUDIENCE_READ", Self::AudienceRead),
+        ("AUDIENCE_WRITE", Self::AudienceWrite),
+        ("SHOP_ADMIN", Self::ShopAdmin),
+        ("ACCOUNT_ADMIN", Self::AccountAdmin),
+        ("APP_ADMIN", Self::AppAdmin),
+    ];
+
+    /// The permission of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, permission)| *permission)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, p)| *p == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it speaks of the platform rather than of one shop.
+    #[must_use]
+    pub fn is_platform(self) -> bool {
+        match self {
+            Self::ShopAdmin | Self::AccountAdmin | Self::AppAdmin => true,
+            Self::CampaignRead
+            | Self::CampaignWrite
+            | Self::CampaignFund
+            | Self::IssuanceRead
+            | Self::IssuanceSend
+            | Self::AudienceRead
+            | Self::AudienceWrite => false,
+        }
+    }
+}
+
+/// Permissions over shops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What.
+    pub permissions: Vec<Permission>,
+    /// Where.
+    pub shops: Shops,
+}
+
+/// Which shops a grant covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shops {
+    /// All, present and future.
+    All,
+    /// These.
+    Only(Vec<ShopId>),
+}
+
+impl Grant {
+    fn covers(&self, permission: Permission, shop: ShopId) -> bool {
+        self.permissions.contains(&permission)
+            && match &self.shops {
+                Shops::All => true,
+                Shops::Only(shops) => shops.contains(&shop) && !permission.is_platform(),
+            }
+    }
+
+    fn holds(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission) && (self.shops == Shops::All || !permission.is_platform())
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The app.
+    pub app: AppId,
+    /// Its name, for logs.
+    pub name: String,
+    /// The shop that it means when it names none.
+    pub default_shop: Option<ShopId>,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+}
+
+impl Principal {
+    /// Whether some grant holds the permission at all.
+    ///
+    /// # Errors
+    /// PERMISSION_MISSING.
+    pub fn holds(&self, permission: Permission) -> Result<()> {
+        if self.grants.iter().any(|grant| grant.holds(permission)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Reason::PermissionMissing,
+            format!("this app holds no grant with {}; an operator can add one", permission.name()),
+        )
+        .fact("permission", permission.name()))
+    }
+
+    /// The shop that a request means, if the principal may do this there.
+    ///
+    /// # Errors
+    /// SHOP_NOT_FOUND, also for a shop that exists and is another's.
+    pub fn shop(&self, permission: Permission, named: Option<ShopId>) -> Result<ShopId> {
+        let Some(shop) = named.or(self.default_shop) else {
+            return Err(Error::field(
+                "shop_id",
+                Reason::FieldRequired,
+                "this app has no default shop; name one".to_owned(),
+            ));
+        };
+        if self.grants.iter().any(|grant| grant.covers(permission, shop)) { Ok(shop) } else { Err(shop_not_found(shop)) }
+    }
+}
+
+/// The one wording for a shop that is not there or not yours.
+#[must_use]
+pub fn shop_not_found(shop: ShopId) -> Error {
+    Error::new(Reason::ShopNotFound, "no such shop, or none that you may use".to_owned()).fact("shop_id", shop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(permissions: &[Permission], shops: Shops) -> Principal {
+        Principal {
+            app: AppId(1),
+            name: "test".to_owned(),
+            default_shop: None,
+            grants: vec![Grant { permissions: permissions.to_vec(), shops }],
+        }
+    }
+
+    #[test]
+    fn a_platform_permission_needs_all_shops() {
+        let narrow = principal(&[Permission::ShopAdmin], Shops::Only(vec![ShopId(1)]));
+        assert!(narrow.holds(Permission::ShopAdmin).is_err());
+        let wide = principal(&[Permission::ShopAdmin], Shops::All);
+        assert!(wide.holds(Permission::ShopAdmin).is_ok());
+    }
+
+    #[test]
+    fn a_grant_in_one_shop_says_nothing_about_another() {
+        let mut two = principal(&[Permission::IssuanceSend], Shops::Only(vec![ShopId(1)]));
+        two.grants.push(Grant { permissions: vec![Permission::IssuanceRead], shops: Shops::Only(vec![ShopId(2)]) });
+        assert!(two.shop(Permission::IssuanceSend, Some(ShopId(1))).is_ok());
+        assert!(two.shop(Permission::IssuanceSend, Some(ShopId(2))).is_err());
+        assert!(two.shop(Permission::IssuanceRead, Some(ShopId(1))).is_err());
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for (name, permission) in Permission::ALL {
+            assert_eq!(Permission::parse(name), Some(permission));
+            assert_eq!(permission.name(), name);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Money movements. A posting takes a positive amount out of one account and puts
+//! it into another, so an unbalanced one cannot be written down.
+
+use super::money::Fen;
+use super::state::{Position, State};
+
+/// One movement within a campaign's accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    from: Position,
+    to: Position,
+    amount: Fen,
+}
+
+impl Posting {
+    fn new(from: Position, to: Position, amount: Fen) -> Option<Self> {
+        (from != to && amount > Fen::ZERO).then_some(Self { from, to, amount })
+    }
+
+    /// Money comes into a campaign.
+    #[must_use]
+    pub fn fund(amount: Fen) -> Option<Self> {
+        Self::new(Position::External, Position::Available, amount)
+    }
+
+    /// Money leaves a campaign unspent.
+    #[must_use]
+    pub fn defund(amount: Fen) -> Option<Self> {
+        Self::new(Position::Available, Position::External, amount)
+    }
+
+    /// Money is promised to a packet.
+    #[must_use]
+    pub fn hold(amount: Fen) -> Option<Self> {
+        Self::new(Position::Available, Position::Held, amount)
+    }
+
+    /// What a change of state moves; nothing where the money stays where it is.
+    #[must_use]
+    pub fn of_transition(from: State, to: State, amount: Fen) -> Option<Self> {
+        Self::new(from.position(), to.position(), amount)
+    }
+
+    /// The account that it is taken from.
+    #[must_use]
+    pub fn from(self) -> Position {
+        self.from
+    }
+
+    /// The account that it is put into.
+    #[must_use]
+    pub fn to(self) -> Position {
+        self.to
+    }
+
+    /// How much; positive.
+    #[must_use]
+    pub fn amount(self) -> Fen {
+        self.amount
+    }
+}
+
+/// What postings do to the columns of a campaign's budget. `debited` and
+/// `credited` only ever grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BudgetDelta {
+    /// Out of what is available, into packets.
+    pub debited: Fen,
+    /// Back from packets.
+    pub credited: Fen,
+    /// Change of what is sent and not taken.
+    pub transit: Fen,
+    /// Change of what is taken.
+    pub paid: Fen,
+}
+
+impl BudgetDelta {
+    /// Adds a packet's posting; false if the sum does not fit.
+    #[must_use]
+    pub fn add(&mut self, posting: Posting) -> bool {
+        let amount = posting.amount.0;
+        let mut fits = true;
+        let mut apply = |column: &mut Fen, by: i64| match column.0.checked_add(by) {
+            Some(sum) => column.0 = sum,
+            None => fits = false,
+        };
+        match posting.from {
+            Position::Available => apply(&mut self.debited, amount),
+            Position::Transit => apply(&mut self.transit, -amount),
+            Position::Paid => apply(&mut self.paid, -amount),
+            Position::Held | Position::External => {}
+        }
+        match posting.to {
+            Position::Available => apply(&mut self.credited, amount),
+            Position::Transit => apply(&mut self.transit, amount),
+            Position::Paid => apply(&mut self.paid, amount),
+            Position::Held | Position::External => {}
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a missing posting fails the test")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_moves_nothing() {
+        assert_eq!(Posting::fund(Fen(0)), None);
+        assert_eq!(Posting::fund(Fen(-1)), None);
+        assert_eq!(Posting::of_transition(State::Queued, State::Unknown, Fen(1)), None);
+    }
+
+    proptest! {
+        /// Whatever path a packet takes, the columns say where its money is.
+        #[test]
+        fn columns_follow_the_state(path in proptest::collection::vec(0_usize..10, 1..8), amount in 1_i64..1_000_000) {
+            let mut delta = BudgetDelta::default();
+            prop_assert!(delta.add(Posting::hold(Fen(amount)).unwrap()));
+            let mut state = State::Queued;
+            for index in path {
+                let next = State::ALL[index];
+                if let Some(posting) = Posting::of_transition(state, next, Fen(amount)) {
+                    prop_assert!(delta.add(posting));
+                }
+                state = next;
+            }
+            let held = delta.debited.0 - delta.credited.0 - delta.transit.0 - delta.paid.0;
+            let at = |position| if state.position() == position { amount } else { 0 };
+            prop_assert_eq!(held, at(Position::Held));
+            prop_assert_eq!(delta.transit.0, at(Position::Transit));
+            prop_assert_eq!(delta.paid.0, at(Position::Paid));
+            prop_assert!(delta.debited.0 >= 0 && delta.credited.0 >= 0);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The state machine of an attempt: the one place that decides what an answer
+//! means for a packet.
+//!
+//! Two questions are kept apart. [`resolve`] says what a provider's *state* does to
+//! ours; it is the only road to FAILED but one. [`after_send`] and [`after_query`]
+//! say what the answer to one exchange does, and what is done next and when.
+//! All three are pure and name every case; the tests walk all pairs.
+//!
+//! Why nothing here may be loosened: a second number for one packet is a second
+//! payment. A time-out, an unlisted code or "no such order" does not prove that the
+//! first number will never be paid, for its request may still sit in a socket
+//! buffer. So doubt keeps the number, for as long as it takes, and then asks a
+//! person. The one exception is a listed refusal that answered the first and only
+//! request for a number and that a query confirms: no other request exists that
+//! could still arrive.
+
+use std::time::Duration;
+
+use super::outcome::{Cause, ProviderState, QueryOutcome, RejectionKind, SendOutcome};
+use super::schedule::{self, Job, Plan};
+use super::state::State;
+use super::time::Timestamp;
+
+/// The wire protocol of an account, as far as the machine must tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// WeChat Pay V2 cash red packets: `sendredpack` and `gethbinfo`.
+    WechatPayV2,
+}
+
+/// What a provider's state does to ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Ours becomes this.
+    Become(State),
+    /// It confirms what we know, or adds nothing.
+    Keep,
+    /// It is older than what we know.
+    Stale,
+    /// Both cannot be true: never overwritten, a person is told.
+    Contradiction,
+}
+
+/// What a provider's state does to ours, for each protocol.
+#[must_use]
+pub fn resolve(protocol: Protocol, theirs: ProviderState, ours: State) -> Resolution {
+    match protocol {
+        Protocol::WechatPayV2 => resolve_wechat_pay_v2(theirs, ours),
+    }
+}
+
+/// `gethbinfo`: SENDING, SENT, RECEIVED, FAILED, RFUND_ING, REFUND (WeChat Pay,
+/// document 4011983160). A normal packet is taken whole or comes back whole, so
+/// RECEIVED and REFUND exclude each other.
+fn resolve_wechat_pay_v2(theirs: ProviderState, ours: State) -> Resolution {
+    use ProviderState as P;
+    use Resolution::{Become, Contradiction, Keep, Stale};
+    match ours {
+        // Nothing was sent under a number: the provider cannot know it.
+        State::Queued | State::Cancelled => Contradiction,
+        State::Sending | State::Unknown | State::Review => match theirs {
+            P::Sending => Keep,
+            P::Sent => Become(State::Sent),
+            P::Received => Become(State::Received),
+            P::Failed => Become(State::Failed),
+            P::Refunding => Become(State::Refunding),
+            P::Refunded => Become(State::Refunded),
+        },
+        State::Sent => match theirs {
+            P::Sending => Stale,
+            P::Sent => Keep,
+            P::Received => Become(State::Received),
+            P::Failed => Contradiction,
+            P::Refunding => Become(State::Refunding),
+            P::Refunded => Become(State::Refunded),
+        },
+        State::Refunding => match theirs {
+            P::Sending | P::Sent => Stale,
+            P::Refunding => Keep,
+            P::Refunded => Become(State::Refunded),
+            P::Received | P::Failed => Contradiction,
+        },
+        State::Received => match theirs {
+            P::Sending | P::Sent => Stale,
+            P::Received => Keep,
+            P::Failed | P::Refunding | P::Refunded => Contradiction,
+        },
+        State::Refunded => match theirs {
+            P::Sending | P::Sent | P::Refunding => Stale,
+            P::Refunded => Keep,
+            P::Received | P::Failed => Contradiction,
+        },
+        State::Failed => match theirs {
+            P::Failed => Keep,
+            P::Sending | P::Sent | P::Received | P::Refunding | P::Refunded => Contradiction,
+        },
+    }
+}
+
+/// What is known of an attempt when an answer is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Where it stands.
+    pub state: State,
+    /// How many requests to pay were made under its number, this one included.
+    pub send_count: i32,
+    /// How many questions were asked, this one included.
+    pub query_count: i32,
+    /// When the first request to pay was made.
+    pub first_sent_at: Timestamp,
+    /// Whether some request under its number was never clearly answered.
+    pub doubtful: bool,
+    /// When the first and only request was refused by a listed code, if it was.
+    pub refused_at: Option<Timestamp>,
+    /// When the provider first said "no such order" since the last request to pay.
+    pub not_found_at: Option<Timestamp>,
+    /// When it became SENT.
+    pub sent_at: Option<Timestamp>,
+    /// Whether a confirmed refusal fails the attempt (option of the account).
+    pub confirm_refusals: bool,
+}
+
+/// What follows from an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The state from now on.
+    pub state: State,
+    /// What is done next; nothing when the state is final.
+    pub plan: Option<Plan>,
+    /// What went wrong, if anything did.
+    pub last_error: Option<String>,
+    /// Remember that a request was not clearly answered.
+    pub note_doubt: bool,
+    /// Remember that the first and only request was refused now.
+    pub note_refusal: bool,
+    /// Remember that the provider does not know the number now.
+    pub note_not_found: bool,
+    /// The provider contradicts what is known: freeze and tell a person.
+    pub contradiction: bool,
+}
+
+impl Step {
+    fn to(state: State, plan: Option<Plan>, last_error: Option<String>) -> Self {
+        Self {
+            state,
+            plan,
+            last_error,
+            note_doubt: false,
+            note_refusal: false,
+            note_not_found: false,
+            contradiction: false,
+        }
+    }
+}
+
+/// After this long without a clear answer a person is asked.
+pub const REVIEW_AFTER: Duration = Duration::from_secs(72 * 3_600);
+/// A refusal is confirmed by a query no earlier than this: WeChat Pay asks to wait
+/// 20 minutes before a query's answer counts (PROCESSING, document 4011974053).
+pub const CONFIRM_AFTER: Duration = Duration::from_secs(20 * 60);
+/// A number older than this is not sent again: WeChat Pay closes an order number
+/// some 24 hours after its first use.
+pub const RESEND_UNTIL: Duration = Duration::from_secs(20 * 3_600);
+/// Two answers "no such order" this far apart allow to send the same number again.
+pub const NOT_FOUND_APART: Duration = Duration::from_secs(5 * 60);
+
+/// What the answer to a request to pay does. The attempt is SENDING: the caller
+/// holds its lease.
+#[must_use]
+pub fn after_send(outcome: &SendOutcome, facts: &Facts, now: Timestamp) -> Step {
+    match outcome {
+        SendOutcome::Accepted { .. } => Step::to(State::Sent, schedule::sync(Duration::ZERO), None),
+        SendOutcome::Mismatch { field } => review(format!("MISMATCH_{}", field.to_ascii_uppercase())),
+        SendOutcome::Unknown(cause) => {
+            let wait = if matches!(cause, Cause::Processing(_)) {
+                CONFIRM_AFTER
+            } else {
+                schedule::doubt(facts.query_count)
+            };
+            Step { note_doubt: true, ..doubt(Plan::new(Job::Query, wait), Some(cause.code()), facts, now) }
+        }
+        SendOutcome::Rejected(rejection) => {
+            after_send_rejected(rejection.kind, rejection.code.clone(), facts, now)
+        }
+    }
+}
+
+fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Timestamp) -> Step {
+    match kind {
+        RejectionKind::NumberConflict => review(code),
+        // Proof only if no other request for this number exists; else ask.
+        RejectionKind::Refused if facts.send_count == 1 && !facts.doubtful => {
+            let mut step = doubt(Plan::new(Job::Query, CONFIRM_AFTER), Some(code), facts, now);
+            step.note_refusal = true;
+            step
+        }
+        RejectionKind::Refused | RejectionKind::Failed => {
+            doubt(Plan::new(Job::Query, schedule::doubt(facts.query_count)), Some(code), facts, now)
+        }
+        RejectionKind::DailyLimit => {
+            again(Plan::new(Job::Send, now.next_beijing_midnight().since(now)), code, facts, now)
+        }
+        // The account's breaker decides when it goes on; the number stays.
+        RejectionKind::Balance | RejectionKind::Configuration => {
+            again(Plan::new(Job::Send, schedule::retry(facts.send_count)), code, facts, now)
+        }
+        RejectionKind::NotSent | RejectionKind::Throttled => {
+            again(Plan::new(Job::Send, schedule::retry(facts.send_count)), code, facts, now)
+        }
+    }
+}
+
+/// The same number goes out again. As long as every request of it was refused
+/// clearly it is still only being sent; otherwise an earlier one may have paid,
+/// and after [`RESEND_UNTIL`] it is only asked about.
+fn again(plan: Plan, code: String, facts: &Facts, now: Timestamp) -> Step {
+    if !facts.doubtful {
+        return Step::to(State::Sending, Some(plan), Some(code));
+    }
+    let plan = if now.since(facts.first_sent_at) >= RESEND_UNTIL { Plan::new(Job::Query, plan.after) } else { plan };
+    doubt(plan, Some(code), facts, now)
+}
+
+/// What the answer to a question does.
+#[must_use]
+pub fn after_query(protocol: Protocol, outcome: &QueryOutcome, facts: &Facts, now: Timestamp) -> Step {
+    match outcome {
+        QueryOutcome::Known(report) => {
+            let error = (!report.reason.is_empty()).then(|| report.reason.clone());
+            match resolve(protocol, report.state, facts.state) {
+                Resolution::Become(state) => settle(state, error, now, facts),
+                Resolution::Keep | Resolution::Stale => keep(error, facts, now),
+                Resolution::Contradiction => Step {
+                    contradiction: true,
+                    ..keep(Some("CONTRADICTION".to_owned()), facts, now)
+                },
+            }
+        }
+        QueryOutcome::NotFound => not_found(facts, now),
+        QueryOutcome::Mismatch { field } => mismatch(field, facts, now),
+        QueryOutcome::Rejected(rejection) => keep(Some(rejection.code.clone()), facts, now),
+        QueryOutcome::Unknown(cause) => keep(Some(cause.code()), facts, now),
+    }
+}
+
+/// The provider said where it stands, and that is news.
+fn settle(state: State, error: Option<String>, now: Timestamp, facts: &Facts) -> Step {
+    let age = facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent));
+    let plan = (!state.is_final()).then(|| schedule::sync(age).unwrap_or_else(schedule::review));
+    let error = if state == State::Failed { Some(error.unwrap_or_else(|| "FAILED".to_owned())) } else { error };
+    Step::to(state, plan, error)
+}
+
+/// Nothing new: ask again later.
+fn keep(error: Option<String>, facts: &Facts, now: Timestamp) -> Step {
+    match facts.state {
+        State::Sent | State::Refunding => {
+            match schedule::sync(facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent))) {
+                Some(plan) => Step::to(facts.state, Some(plan), error),
+                // The provider forgets after 30 days: what is open by then needs a person.
+                None => review("SYNC_WINDOW_CLOSED".to_owned()),
+            }
+        }
+        State::Review => Step::to(State::Review, Some(schedule::review()), error),
+        State::Queued | State::Sending | State::Unknown => {
+            doubt(Plan::new(Job::Query, schedule::doubt(facts.query_count)), error, facts, now)
+        }
+        State::Received | State::Refunded | State::Failed | State::Cancelled => Step::to(facts.state, None, error),
+    }
+}
+
+/// "No such order" closes an attempt only where it confirms a refusal of the only
+/// request. Otherwise, said twice and some minutes apart, it lets the same number
+/// go out again.
+fn not_found(facts: &Facts, now: Timestamp) -> Step {
+    let doubtful = matches!(facts.state, State::Sending | State::Unknown | State::Review);
+    if !doubtful {
+        return keep(Some("NOT_FOUND".to_owned()), facts, now);
+    }
+    if let Some(refused_at) = facts.refused_at
+        && facts.confirm_refusals
+        && facts.send_count == 1
+        && !facts.doubtful
+        && now.since(refused_at) >= CONFIRM_AFTER
+    {
+        return Step::to(State::Failed, None, None);
+    }
+    let resend = facts.refused_at.is_none()
+        && facts.state != State::Review
+        && facts.not_found_at.is_some_and(|first| now.since(first) >= NOT_FOUND_APART)
+        && now.since(facts.first_sent_at) < RESEND_UNTIL;
+    let mut step = if resend {
+        doubt(Plan::new(Job::Send, Duration::ZERO), None, facts, now)
+    } else {
+        keep(None, facts, now)
+    };
+    step.note_not_found = true;
+    step
+}
+
+/// The provider tells of another payment under our number: a person looks, and a
+/// packet that has ended is frozen rather than changed.
+fn mismatch(field: &'static str, facts: &Facts, now: Timestamp) -> Step {
+    let code = format!("MISMATCH_{}", field.to_ascii_uppercase());
+    match facts.state {
+        State::Queued | State::Sending | State::Unknown | State::Review => review(code),
+        State::Sent
+        | State::Refunding
+        | State::Received
+        | State::Refunded
+        | State::Failed
+        | State::Cancelled => Step { contradiction: true, ..keep(Some(code), facts, now) },
+    }
+}
+
+/// Still in doubt; after [`REVIEW_AFTER`] a person is asked.
+fn doubt(plan: Plan, error: Option<String>, facts: &Facts, now: Timestamp) -> Step {
+    if facts.state == State::Review || now.since(facts.first_sent_at) >= REVIEW_AFTER {
+        return Step::to(State::Review, Some(schedule::review()), error);
+    }
+    Step::to(State::Unknown, Some(plan), error)
+}
+
+fn review(code: String) -> Step {
+    Step::to(State::Review, Some(schedule::review()), Some(code))
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,28 @@
+//! Values and rules: pure, without I/O, without a clock, without a die.
+//!
+//! Everything that needs time, randomness or a key takes it as an argument, so
+//! that a test or a replay fixes it. A value in here has been checked: its field
+//! is private and its constructor refuses what breaks the rule. Rows of the
+//! store hold these types, so they derive how they are stored; that is the only
+//! thing of the database that this layer knows.
+
+pub mod account;
+pub mod amount;
+pub mod campaign;
+pub mod error;
+pub mod grant;
+pub mod id;
+pub mod ledger;
+pub mod machine;
+pub mod money;
+pub mod number;
+pub mod outcome;
+pub mod schedule;
+pub mod state;
+pub mod text;
+pub mod time;
+
+pub use error::{Error, Reason, Result};
+pub use money::Fen;
+pub use state::State;
+pub use time::Timestamp;
