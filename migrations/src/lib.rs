@@ -1,1 +1,22 @@
-//! x
+//! The schema, as steps that only ever go forward.
+//!
+//! A step never sees today's entities, for history must not change with them. Each
+//! one first widens and a later release narrows, so that the old and the new
+//! binary can run side by side. SQLite cannot add constraints later; what a table
+//! must refuse stands in its CREATE TABLE.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_foundation;
+
+/// All steps, first to last.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_foundation::Migration)]
+    }
+}

@@ -18,6 +18,7 @@ pub mod money;
 pub mod number;
 pub mod outcome;
 pub mod schedule;
+pub mod source;
 pub mod state;
 pub mod text;
 pub mod time;

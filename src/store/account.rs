@@ -1,0 +1,306 @@
+//! Provider accounts, and the breaker that holds one back.
+
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel as _, ActiveModelTrait as _, QueryFilter, QueryOrder};
+
+use super::entity::provider_account::{Column, Entity, Model};
+use super::entity::{account_shop, shop};
+use super::request::{Call, Claimed};
+use super::tx::{Fault, Tx, is_duplicate, to_error};
+use super::{Store, campaign::Written};
+use crate::domain::id::{AccountId, ShopId};
+use crate::domain::text::{Appid, Code, MchId};
+use crate::domain::{Error, Fen, Reason, Result, Timestamp};
+
+/// An account to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// The merchant.
+    pub mch_id: MchId,
+    /// The name of its secrets.
+    pub credential: Code,
+    /// The appids bound to it.
+    pub appids: Vec<Appid>,
+    /// The shops that may pay through it.
+    pub shops: Vec<ShopId>,
+    /// Our address as the provider sees it.
+    pub client_ip: String,
+    /// The smallest packet.
+    pub min_amount: Fen,
+    /// The largest packet.
+    pub max_amount: Fen,
+    /// Payments per second and replica.
+    pub sends_per_second: i32,
+    /// Queries per second and replica.
+    pub queries_per_second: i32,
+    /// Whether a confirmed refusal fails an attempt.
+    pub confirm_refusals: bool,
+}
+
+/// What to change of an account; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct AccountUpdate {
+    /// Shops to add.
+    pub add_shops: Vec<ShopId>,
+    /// Whether it may be used.
+    pub enabled: Option<bool>,
+    /// Payments per second and replica.
+    pub sends_per_second: Option<i32>,
+    /// Queries per second and replica.
+    pub queries_per_second: Option<i32>,
+    /// Whether a confirmed refusal fails an attempt.
+    pub confirm_refusals: Option<bool>,
+    /// Whether to close the breaker.
+    pub close_breaker: bool,
+}
+
+/// An account with the shops that it is granted to.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The row.
+    pub row: Model,
+    /// The shops.
+    pub shops: Vec<ShopId>,
+}
+
+impl Store {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// ALREADY_EXISTS, SHOP_NOT_FOUND.
+    pub async fn create_account(&self, call: Call, new: NewAccount) -> Result<Written<Account>> {
+        let id = AccountId(self.id("account").await?);
+        let end = call.end();
+        self.write_or_try(end, move |tx| {
+            let (call, new) = (call.clone(), new.clone());
+            Box::pin(async move { tx.create_account(&call, new, id).await })
+        })
+        .await
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// ACCOUNT_NOT_FOUND, SHOP_NOT_FOUND.
+    pub async fn update_account(&self, call: Call, id: AccountId, update: AccountUpdate) -> Result<Written<Account>> {
+        let end = call.end();
+        self.write_or_try(end, move |tx| {
+            let (call, update) = (call.clone(), update.clone());
+            Box::pin(async move {
+                let replayed = tx.claim_request(&call, id.0, None).await? != Claimed::New;
+                if !replayed {
+                    tx.update_account(id, update).await?;
+                }
+                Ok(Written { row: account(tx, id).await?, replayed })
+            })
+        })
+        .await
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// ACCOUNT_NOT_FOUND.
+    pub async fn account(&self, id: AccountId) -> Result<Account> {
+        Ok(account(self.reader(), id).await?)
+    }
+
+    /// A page of accounts, newest first.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn accounts(&self, page: super::read::Page) -> Result<Vec<Account>> {
+        let rows = super::read::page_query(Entity::find(), Column::Id, page).all(self.reader()).await.map_err(to_error)?;
+        let mut accounts = Vec::with_capacity(rows.len());
+        for row in rows {
+            let shops = shops_of(self.reader(), row.id).await?;
+            accounts.push(Account { row, shops });
+        }
+        Ok(accounts)
+    }
+
+    /// The accounts that the dispatcher works for.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn enabled_accounts(&self) -> Result<Vec<Model>> {
+        let query = Entity::find().filter(Column::Enabled.eq(true)).order_by_asc(Column::Id);
+        query.all(self.reader()).await.map_err(to_error)
+    }
+
+    /// Every account, for checks at start.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn all_accounts(&self) -> Result<Vec<Model>> {
+        Entity::find().all(self.reader()).await.map_err(to_error)
+    }
+
+    /// Holds an account back: each time in a row for twice as long, from half a
+    /// minute to half an hour. True if it was closed before.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn open_breaker(&self, id: AccountId, code: String) -> Result<bool> {
+        self.write(move |tx| {
+            let code = code.clone();
+            Box::pin(async move {
+                let row = Entity::find_by_id(id).one(tx).await?.ok_or_else(|| not_found(id))?;
+                // Packets that were under way when it opened say the same again.
+                if row.breaker_until.is_some_and(|until| until > tx.now()) {
+                    return Ok(false);
+                }
+                let trips = row.breaker_trips.clamp(0, 6);
+                let wait = Duration::from_secs(30 << trips.unsigned_abs());
+                let until = tx.now().plus(wait);
+                set_breaker(tx, id, Some(code), Some(until), trips + 1).await?;
+                Ok(row.breaker_code.is_none())
+            })
+        })
+        .await
+    }
+
+    /// Lets an account go on.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn close_breaker(&self, id: AccountId) -> Result<()> {
+        self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await })).await
+    }
+
+    /// Takes the right to probe an account whose breaker is due. True for one of
+    /// all replicas; the others wait for what it finds.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn take_probe(&self, id: AccountId, seen: Timestamp, wait: Duration) -> Result<bool> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let taken = Entity::update_many()
+                    .col_expr(Column::BreakerUntil, Expr::value(Some(tx.now().plus(wait))))
+                    .filter(Column::Id.eq(id))
+                    .filter(Column::BreakerUntil.eq(seen))
+                    .filter(Column::BreakerUntil.lte(tx.now()))
+                    .exec(tx)
+                    .await?;
+                Ok(taken.rows_affected == 1)
+            })
+        })
+        .await
+    }
+}
+
+async fn set_breaker(tx: &Tx, id: AccountId, code: Option<String>, until: Option<Timestamp>, trips: i32) -> Result<(), Fault> {
+    Entity::update_many()
+        .col_expr(Column::BreakerCode, Expr::value(code))
+        .col_expr(Column::BreakerUntil, Expr::value(until))
+        .col_expr(Column::BreakerTrips, Expr::value(trips))
+        .filter(Column::Id.eq(id))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+impl Tx {
+    async fn create_account(&self, call: &Call, new: NewAccount, id: AccountId) -> Result<Written<Account>, Fault> {
+        if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
+            return Ok(Written { row: account(self, AccountId(resource)).await?, replayed: true });
+        }
+        let appids = serde_json::to_string(&new.appids).map_err(|e| Error::internal("appids are no JSON", e))?;
+        let row = Model {
+            id,
+            protocol: new.protocol.to_owned(),
+            mch_id: new.mch_id,
+            credential: new.credential,
+            appids,
+            client_ip: new.client_ip,
+            min_amount_fen: new.min_amount,
+            max_amount_fen: new.max_amount,
+            sends_per_second: new.sends_per_second,
+            queries_per_second: new.queries_per_second,
+            confirm_refusals: new.confirm_refusals,
+            enabled: true,
+            breaker_code: None,
+            breaker_until: None,
+            breaker_trips: 0,
+            create_time: self.now(),
+        };
+        if let Err(error) = Entity::insert(row.into_active_model().reset_all()).exec_without_returning(self).await {
+            return Err(if is_duplicate(&error) {
+                let text = "there is an account for this merchant; grant it to the shop with UpdateProviderAccount";
+                Error::new(Reason::AlreadyExists, text.to_owned()).fact("field", "mch_id").into()
+            } else {
+                error.into()
+            });
+        }
+        self.grant_shops(id, &new.shops).await?;
+        Ok(Written { row: account(self, id).await?, replayed: false })
+    }
+
+    async fn update_account(&self, id: AccountId, update: AccountUpdate) -> Result<(), Fault> {
+        let before = Entity::find_by_id(id).one(self).await?.ok_or_else(|| not_found(id))?;
+        let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::Enabled, Expr::value(update.enabled.unwrap_or(before.enabled)));
+        if let Some(sends) = update.sends_per_second {
+            change = change.col_expr(Column::SendsPerSecond, Expr::value(sends));
+        }
+        if let Some(queries) = update.queries_per_second {
+            change = change.col_expr(Column::QueriesPerSecond, Expr::value(queries));
+        }
+        if let Some(confirm) = update.confirm_refusals {
+            change = change.col_expr(Column::ConfirmRefusals, Expr::value(confirm));
+        }
+        change.exec(self).await?;
+        if update.close_breaker {
+            set_breaker(self, id, None, None, 0).await?;
+        }
+        self.grant_shops(id, &update.add_shops).await
+    }
+
+    async fn grant_shops(&self, id: AccountId, shops: &[ShopId]) -> Result<(), Fault> {
+        for shop in shops {
+            self.known_shop(*shop).await?;
+            let row = account_shop::ActiveModel { account_id: sea_orm::Set(id), shop_id: sea_orm::Set(*shop) };
+            let keep = OnConflict::columns([account_shop::Column::AccountId, account_shop::Column::ShopId]).do_nothing().to_owned();
+            account_shop::Entity::insert(row).on_conflict(keep).exec_without_returning(self).await?;
+        }
+        Ok(())
+    }
+
+    /// A shop that exists.
+    pub(super) async fn known_shop(&self, id: ShopId) -> Result<shop::Model, Fault> {
+        let row = shop::Entity::find_by_id(id).one(self).await?;
+        Ok(row.ok_or_else(|| crate::domain::grant::shop_not_found(id))?)
+    }
+}
+
+async fn account(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Account, Fault> {
+    let row = Entity::find_by_id(id).one(db).await?.ok_or_else(|| not_found(id))?;
+    Ok(Account { shops: shops_of(db, id).await?, row })
+}
+
+async fn shops_of(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Vec<ShopId>, Fault> {
+    let rows = account_shop::Entity::find()
+        .filter(account_shop::Column::AccountId.eq(id))
+        .order_by_asc(account_shop::Column::ShopId)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.shop_id).collect())
+}
+
+/// The appids of an account, first the default.
+///
+/// # Errors
+/// INTERNAL: the row holds no list.
+pub fn appids(row: &Model) -> Result<Vec<Appid>> {
+    serde_json::from_str(&row.appids).map_err(|e| Error::internal("stored appids are no JSON", e))
+}
+
+/// The one wording for an account that is not there or not granted.
+pub(super) fn not_found(id: AccountId) -> Error {
+    let text = "no such provider account, or none that is granted to this shop".to_owned();
+    Error::new(Reason::AccountNotFound, text).fact("account_id", id)
+}

@@ -1,0 +1,384 @@
+//! Taking due packets off the work list.
+//!
+//! A claim is one transaction that moves `due_time` to the end of a lease and
+//! raises the fence. For a payment it also writes down all that the provider will
+//! see, before a byte is sent: the attempt with its number. The job becomes QUERY
+//! in the same statement, so that if this process dies, whoever comes next asks
+//! first. The lease only spares work; what keeps a packet from being paid twice is
+//! that every claim of it uses the same number.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel as _, QueryFilter, QueryOrder, QuerySelect};
+
+use super::Store;
+use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
+use super::journal::{Change, insert_all, issuance_entry};
+use super::tx::{Fault, Tx};
+use crate::domain::campaign::CampaignState;
+use crate::domain::id::{AccountId, AttemptId, CampaignId};
+use crate::domain::ledger::{BudgetDelta, Posting};
+use crate::domain::schedule::Job;
+use crate::domain::text::{Openid, Texts};
+use crate::domain::{Error, Result, State, Timestamp};
+
+/// Who acts when nobody asked.
+pub(super) const DISPATCHER: &str = "dispatcher";
+
+/// A packet that was claimed.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The packet, as the claim left it.
+    pub issuance: issuance::Model,
+    /// Its live attempt, as the claim left it.
+    pub attempt: attempt::Model,
+    /// To whom.
+    pub openid: Openid,
+    /// What the recipient reads.
+    pub texts: Texts,
+}
+
+/// What a claim found.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    /// What is to be done now.
+    pub packets: Vec<Claimed>,
+    /// How many packets of ended campaigns were withdrawn instead.
+    pub cancelled: u64,
+}
+
+impl Store {
+    /// Claims due packets of an account for one kind of job.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn claim(&self, account: &provider_account::Model, job: Job, limit: u64, lease: Duration) -> Result<Claims> {
+        let ids = if job == Job::Send { self.ids("attempt", usize::try_from(limit).unwrap_or(0)).await? } else { Vec::new() };
+        let (store, account) = (self.clone(), account.clone());
+        self.write(move |tx| {
+            let (store, account, ids) = (store.clone(), account.clone(), ids.clone());
+            Box::pin(async move {
+                let until = tx.now().plus(lease);
+                let due = tx.due(account.id, job, limit).await?;
+                let mut claims = Claims::default();
+                let (rows, attempts) = match job {
+                    Job::Send => {
+                        let (ended, rows) = tx.split_ended(due).await?;
+                        claims.cancelled = u64::try_from(ended.len()).unwrap_or(u64::MAX);
+                        let sent = tx.begin_send(&account, rows, ids, until).await?;
+                        tx.cancel(ended).await?;
+                        sent
+                    }
+                    Job::Query | Job::Sync => tx.begin_query(due, until).await?,
+                };
+                claims.packets = tx.complete(&store, rows, attempts).await?;
+                Ok(claims)
+            })
+        })
+        .await
+    }
+}
+
+impl Tx {
+    /// Due rows, oldest first, skipping what another replica holds right now. A
+    /// queued packet of a paused campaign is not due.
+    async fn due(&self, account: AccountId, job: Job, limit: u64) -> Result<Vec<issuance::Model>, Fault> {
+        let open = Query::select()
+            .column(campaign::Column::Id)
+            .from(campaign::Entity)
+            .and_where(campaign::Column::AccountId.eq(account))
+            .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
+            .to_owned();
+        let mut query = issuance::Entity::find()
+            .filter(issuance::Column::AccountId.eq(account))
+            .filter(issuance::Column::Job.eq(job))
+            .filter(issuance::Column::DueTime.lte(self.now()));
+        if job == Job::Send {
+            query = query.filter(
+                issuance::Column::State.ne(State::Queued).or(issuance::Column::CampaignId.in_subquery(open)),
+            );
+        }
+        let rows = query
+            .order_by_asc(issuance::Column::DueTime)
+            .order_by_asc(issuance::Column::Id)
+            .limit(limit)
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(self)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Queued packets of campaigns that have ended, and the rest.
+    async fn split_ended(
+        &self,
+        due: Vec<issuance::Model>,
+    ) -> Result<(Vec<issuance::Model>, Vec<issuance::Model>), Fault> {
+        let queued: Vec<CampaignId> = due.iter().filter(|i| i.state == State::Queued).map(|i| i.campaign_id).collect();
+        if queued.is_empty() {
+            return Ok((Vec::new(), due));
+        }
+        let ended: Vec<CampaignId> = campaign::Entity::find()
+            .select_only()
+            .column(campaign::Column::Id)
+            .filter(campaign::Column::Id.is_in(queued))
+            .filter(campaign::Column::State.eq(CampaignState::Ended))
+            .into_tuple()
+            .all(self)
+            .await?;
+        Ok(due.into_iter().partition(|i| i.state == State::Queued && ended.contains(&i.campaign_id)))
+    }
+
+    /// Withdraws packets that were never sent, and gives their money back.
+    async fn cancel(&self, rows: Vec<issuance::Model>) -> Result<(), Fault> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let to = State::Cancelled;
+        issuance::Entity::update_many()
+            .col_expr(issuance::Column::State, Expr::value(to))
+            .col_expr(issuance::Column::Job, Expr::value(None::<Job>))
+            .col_expr(issuance::Column::DueTime, Expr::value(None::<Timestamp>))
+            .col_expr(issuance::Column::Version, Expr::col(issuance::Column::Version).add(1_i64))
+            .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
+            .filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id)))
+            .exec(self)
+            .await?;
+        let mut deltas: std::collections::BTreeMap<CampaignId, (BudgetDelta, i64)> = std::collections::BTreeMap::new();
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let posting = Posting::of_transition(row.state, to, row.amount_fen);
+            let (delta, unissued) = deltas.entry(row.campaign_id).or_default();
+            if posting.is_some_and(|posting| !delta.add(posting)) {
+                return Err(Error::internal("a sum does not fit", "cancel").into());
+            }
+            *unissued += 1;
+            let change = Change {
+                before: row,
+                from: Some(row.state),
+                to,
+                kind: to.name(),
+                reason: Some("CAMPAIGN_ENDED".to_owned()),
+                posting,
+                seq: row.version + 1,
+            };
+            entries.push(issuance_entry(change, DISPATCHER, self.now()));
+        }
+        self.append(entries).await?;
+        for (campaign, (delta, unissued)) in deltas {
+            self.book(campaign, delta, unissued).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that these packets are about to be sent.
+    async fn begin_send(
+        &self,
+        account: &provider_account::Model,
+        rows: Vec<issuance::Model>,
+        ids: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(Vec<issuance::Model>, Vec<attempt::Model>), Fault> {
+        let now = self.now();
+        let (fresh, again): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.state == State::Queued);
+        let mut attempts = self.send_again(&again).await?;
+        let mut new = Vec::with_capacity(fresh.len());
+        for (row, id) in fresh.iter().zip(ids) {
+            let number = row.mch_billno.clone().ok_or_else(|| Error::internal("a queued packet has no number", "claim"))?;
+            new.push(attempt::Model {
+                id: AttemptId(id),
+                issuance_id: row.id,
+                attempt_no: row.attempt_count + 1,
+                account_id: account.id,
+                mch_id: account.mch_id.clone(),
+                mch_billno: number,
+                state: State::Sending,
+                send_count: 1,
+                query_count: 0,
+                doubtful: false,
+                first_send_time: now,
+                refuse_time: None,
+                not_found_time: None,
+                accept_time: None,
+                provider_order_no: String::new(),
+                last_error: None,
+                create_time: now,
+                update_time: now,
+                live_key: None,
+            });
+        }
+        let inserts = new.iter().map(|a| attempt::ActiveModel {
+            live_key: sea_orm::ActiveValue::NotSet,
+            ..a.clone().into_active_model().reset_all()
+        });
+        insert_all::<attempt::Entity, _>(self, inserts.collect()).await?;
+        attempts.extend(new);
+        let mut out = self.lease_rows(fresh, State::Sending, 1, until).await?;
+        out.extend(self.lease_rows(again, State::Sending, 0, until).await?);
+        Ok((out, attempts))
+    }
+
+    /// The live attempts of packets whose number goes out once more.
+    async fn send_again(&self, rows: &[issuance::Model]) -> Result<Vec<attempt::Model>, Fault> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut attempts = self.live_attempts(rows).await?;
+        attempt::Entity::update_many()
+            .col_expr(attempt::Column::State, Expr::value(State::Sending))
+            .col_expr(attempt::Column::SendCount, Expr::col(attempt::Column::SendCount).add(1))
+            .col_expr(attempt::Column::NotFoundTime, Expr::value(None::<Timestamp>))
+            .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
+            .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
+            .exec(self)
+            .await?;
+        for attempt in &mut attempts {
+            attempt.state = State::Sending;
+            attempt.send_count += 1;
+            attempt.not_found_time = None;
+        }
+        Ok(attempts)
+    }
+
+    /// Writes down that these packets are about to be asked about. One that was
+    /// being sent has lost its sender, and with him the answer.
+    async fn begin_query(
+        &self,
+        rows: Vec<issuance::Model>,
+        until: Timestamp,
+    ) -> Result<(Vec<issuance::Model>, Vec<attempt::Model>), Fault> {
+        if rows.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut attempts = self.live_attempts(&rows).await?;
+        let (lost, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.state == State::Sending);
+        let lost_ids: Vec<_> = lost.iter().map(|r| r.id).collect();
+        if !lost.is_empty() {
+            attempt::Entity::update_many()
+                .col_expr(attempt::Column::State, Expr::value(State::Unknown))
+                .col_expr(attempt::Column::Doubtful, Expr::value(true))
+                .col_expr(attempt::Column::LastError, Expr::value(Some("LEASE_LOST".to_owned())))
+                .filter(attempt::Column::Id.is_in(attempts.iter().filter(|a| lost_ids.contains(&a.issuance_id)).map(|a| a.id)))
+                .exec(self)
+                .await?;
+        }
+        attempt::Entity::update_many()
+            .col_expr(attempt::Column::QueryCount, Expr::col(attempt::Column::QueryCount).add(1))
+            .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
+            .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
+            .exec(self)
+            .await?;
+        for attempt in &mut attempts {
+            attempt.query_count += 1;
+            if lost_ids.contains(&attempt.issuance_id) {
+                attempt.state = State::Unknown;
+                attempt.doubtful = true;
+            }
+        }
+        let mut out = self.lease_rows(lost, State::Unknown, 0, until).await?;
+        let mut by_state: HashMap<State, Vec<issuance::Model>> = HashMap::new();
+        for row in rest {
+            by_state.entry(row.state).or_default().push(row);
+        }
+        for (state, rows) in by_state {
+            out.extend(self.lease_rows(rows, state, 0, until).await?);
+        }
+        Ok((out, attempts))
+    }
+
+    async fn live_attempts(&self, rows: &[issuance::Model]) -> Result<Vec<attempt::Model>, Fault> {
+        let keys = rows.iter().map(|r| r.id.0);
+        Ok(attempt::Entity::find().filter(attempt::Column::LiveKey.is_in(keys)).all(self).await?)
+    }
+
+    /// Moves the due time of claimed rows to the end of the lease, raises their
+    /// fence, and journals a change of state.
+    async fn lease_rows(
+        &self,
+        mut rows: Vec<issuance::Model>,
+        state: State,
+        new_attempts: i32,
+        until: Timestamp,
+    ) -> Result<Vec<issuance::Model>, Fault> {
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        // What is sent is asked about next; what is asked about keeps its job.
+        let sends = state == State::Sending;
+        let mut update = issuance::Entity::update_many()
+            .col_expr(issuance::Column::DueTime, Expr::value(Some(until)))
+            .col_expr(issuance::Column::Fence, Expr::col(issuance::Column::Fence).add(1_i64))
+            .col_expr(issuance::Column::AttemptCount, Expr::col(issuance::Column::AttemptCount).add(new_attempts));
+        if sends {
+            update = update.col_expr(issuance::Column::Job, Expr::value(Some(Job::Query)));
+        }
+        update.filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id))).exec(self).await?;
+        let changed: Vec<_> = rows.iter().filter(|r| r.state != state).cloned().collect();
+        if !changed.is_empty() {
+            issuance::Entity::update_many()
+                .col_expr(issuance::Column::State, Expr::value(state))
+                .col_expr(issuance::Column::Version, Expr::col(issuance::Column::Version).add(1_i64))
+                .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
+                .filter(issuance::Column::Id.is_in(changed.iter().map(|r| r.id)))
+                .exec(self)
+                .await?;
+            let entries = changed.iter().map(|row| {
+                let change = Change {
+                    before: row,
+                    from: Some(row.state),
+                    to: state,
+                    kind: state.name(),
+                    reason: (state == State::Unknown).then(|| "LEASE_LOST".to_owned()),
+                    posting: Posting::of_transition(row.state, state, row.amount_fen),
+                    seq: row.version + 1,
+                };
+                issuance_entry(change, DISPATCHER, self.now())
+            });
+            self.append(entries.collect()).await?;
+        }
+        for row in &mut rows {
+            row.version += i64::from(row.state != state);
+            row.state = state;
+            row.fence += 1;
+            row.attempt_count += new_attempts;
+            row.due_time = Some(until);
+            if sends {
+                row.job = Some(Job::Query);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Adds what the exchange needs: openid and texts, in the clear.
+    async fn complete(
+        &self,
+        store: &Store,
+        rows: Vec<issuance::Model>,
+        attempts: Vec<attempt::Model>,
+    ) -> Result<Vec<Claimed>, Fault> {
+        let mut attempts: HashMap<_, _> = attempts.into_iter().map(|a| (a.issuance_id, a)).collect();
+        let mut revisions: HashMap<(CampaignId, i64), String> = HashMap::new();
+        let mut packets = Vec::with_capacity(rows.len());
+        for row in rows {
+            let attempt = attempts.remove(&row.id).ok_or_else(|| Error::internal("a claimed packet has no attempt", "claim"))?;
+            let cipher = row.openid_cipher.as_deref().ok_or_else(|| Error::internal("a claimed packet has no openid", "claim"))?;
+            let openid = super::audience::open_openid(store.keys(), row.shop_id, cipher)?;
+            let texts = match &row.texts {
+                Some(own) => own.clone(),
+                None => {
+                    let key = (row.campaign_id, row.campaign_revision);
+                    if !revisions.contains_key(&key) {
+                        let revision = campaign_revision::Entity::find_by_id(key).one(self).await?;
+                        let texts = revision.ok_or_else(|| Error::internal("a revision is missing", "claim"))?.texts;
+                        revisions.insert(key, texts);
+                    }
+                    revisions.get(&key).cloned().unwrap_or_default()
+                }
+            };
+            let texts = serde_json::from_str(&texts).map_err(|e| Error::internal("stored texts are no JSON", e))?;
+            packets.push(Claimed { issuance: row, attempt, openid, texts });
+        }
+        Ok(packets)
+    }
+}

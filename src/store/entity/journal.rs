@@ -1,0 +1,63 @@
+//! Every change of state and every movement of money.
+
+use sea_orm::entity::prelude::*;
+
+use crate::domain::state::Position;
+use crate::domain::{Fen, Timestamp};
+use crate::domain::id::{CampaignId, ShopId};
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "journal")]
+pub struct Model {
+    /// Of what kind of thing.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub aggregate: Aggregate,
+    /// Of which.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub aggregate_id: i64,
+    /// The how-manieth change, from 1, without gaps.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// Lines of one change, from 0.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub line: i32,
+    /// The tenant.
+    pub shop_id: ShopId,
+    /// Whose accounts.
+    pub campaign_id: CampaignId,
+    /// What happened.
+    pub kind: String,
+    /// The state before.
+    pub from_state: Option<String>,
+    /// The state after.
+    pub to_state: String,
+    /// Where money was taken.
+    pub debit_account: Option<Position>,
+    /// Where it was put.
+    pub credit_account: Option<Position>,
+    /// How much.
+    pub amount_fen: Option<Fen>,
+    /// Why, as a code.
+    pub reason: Option<String>,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub create_time: Timestamp,
+}
+
+/// What a journal entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Aggregate {
+    /// A packet.
+    Issuance,
+    /// A campaign.
+    Campaign,
+}
+
+/// Nothing is loaded through relations.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,52 @@
+//! Merchant accounts.
+
+use sea_orm::entity::prelude::*;
+
+use crate::domain::{Fen, Timestamp};
+use crate::domain::id::AccountId;
+use crate::domain::text::{Code, MchId};
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "provider_account")]
+pub struct Model {
+    /// Its id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: AccountId,
+    /// The protocol it speaks.
+    pub protocol: String,
+    /// The merchant id.
+    pub mch_id: MchId,
+    /// The name of its secrets in the configuration.
+    pub credential: Code,
+    /// The appids bound to it, as a JSON list.
+    pub appids: String,
+    /// What the provider is told as our address.
+    pub client_ip: String,
+    /// The smallest packet.
+    pub min_amount_fen: Fen,
+    /// The largest packet.
+    pub max_amount_fen: Fen,
+    /// Payments per second and replica.
+    pub sends_per_second: i32,
+    /// Queries per second and replica.
+    pub queries_per_second: i32,
+    /// Whether a confirmed refusal fails an attempt.
+    pub confirm_refusals: bool,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// Why it is held back.
+    pub breaker_code: Option<String>,
+    /// When the next probe may go out.
+    pub breaker_until: Option<Timestamp>,
+    /// How often in a row it was held back.
+    pub breaker_trips: i32,
+    /// When it was made.
+    pub create_time: Timestamp,
+}
+
+/// Nothing is loaded through relations.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,337 @@
+//! Reading back: single resources, pages, counts, and what the gauges show.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+
+use super::Store;
+use super::campaign::Campaign;
+use super::entity::{attempt, campaign, campaign_revision, issuance, issuance_batch};
+use super::tx::{Fault, to_error};
+use crate::domain::id::{AccountId, BatchId, CampaignId, IssuanceId, ShopId};
+use crate::domain::schedule::Job;
+use crate::domain::source::Source;
+use crate::domain::text::{MchBillno, Uid};
+use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
+
+/// A keyset page, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Only rows with a smaller id.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub size: u64,
+}
+
+/// Which issuances to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
+    /// In one of these states; any if empty.
+    pub states: Vec<State>,
+    /// From this source.
+    pub source: Option<Source>,
+    /// For this uid.
+    pub uid: Option<Uid>,
+    /// Accepted at or after.
+    pub from: Option<Timestamp>,
+    /// Accepted before.
+    pub to: Option<Timestamp>,
+}
+
+/// How an issuance is named.
+#[derive(Clone, Debug)]
+pub enum ByIssuance {
+    /// By our id.
+    Id(IssuanceId),
+    /// By a merchant order number.
+    Number(MchBillno),
+}
+
+/// Packets and their sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub count: i64,
+    /// Their sum.
+    pub sum: Fen,
+}
+
+/// A batch with its packets by state. What was refused alone is counted apart.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The row.
+    pub row: issuance_batch::Model,
+    /// Packets that were refused alone.
+    pub refused: i64,
+    /// The other packets by state.
+    pub states: BTreeMap<State, i64>,
+}
+
+impl Batch {
+    /// Whether no packet waits for the provider's word any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.states.iter().all(|(state, count)| *count == 0 || !state.is_open())
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+struct StateRow {
+    state: State,
+    attempted: bool,
+    packets: i64,
+    fen: i64,
+}
+
+/// How much work waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What it waits for.
+    pub job: Option<Job>,
+    /// Packets that are in REVIEW are counted apart, without a job.
+    pub count: i64,
+    /// The age of the oldest, in seconds.
+    pub oldest_secs: i64,
+}
+
+/// A page of a query.
+pub(super) fn page_query<E: EntityTrait>(query: Select<E>, id: E::Column, page: Page) -> Select<E> {
+    let query = match page.before {
+        Some(before) => query.filter(id.lt(before)),
+        None => query,
+    };
+    query.order_by_desc(id).limit(page.size)
+}
+
+/// A campaign of a shop with its texts.
+pub(super) async fn campaign(db: &impl ConnectionTrait, shop: ShopId, id: CampaignId) -> Result<Campaign, Fault> {
+    let row = campaign::Entity::find_by_id(id).filter(campaign::Column::ShopId.eq(shop)).one(db).await?;
+    with_texts(db, row.ok_or_else(|| super::campaign::not_found(id))?).await
+}
+
+async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
+    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision)).one(db).await?;
+    let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
+    let texts = serde_json::from_str(&revision.texts).map_err(|e| Error::internal("stored texts are no JSON", e))?;
+    Ok(Campaign { row, texts })
+}
+
+impl Store {
+    /// One campaign.
+    ///
+    /// # Errors
+    /// CAMPAIGN_NOT_FOUND.
+    pub async fn campaign(&self, shop: ShopId, id: CampaignId) -> Result<Campaign> {
+        Ok(campaign(self.reader(), shop, id).await?)
+    }
+
+    /// A page of campaigns.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn campaigns(&self, shop: ShopId, page: Page) -> Result<Vec<Campaign>> {
+        let rows = page_query(campaign::Entity::find(), campaign::Column::Id, page)
+            .filter(campaign::Column::ShopId.eq(shop))
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        let mut campaigns = Vec::with_capacity(rows.len());
+        for row in rows {
+            campaigns.push(with_texts(self.reader(), row).await?);
+        }
+        Ok(campaigns)
+    }
+
+    /// A campaign and its packets by state, read in one instant.
+    ///
+    /// # Errors
+    /// CAMPAIGN_NOT_FOUND.
+    pub async fn campaign_stats(&self, shop: ShopId, id: CampaignId) -> Result<(Campaign, BTreeMap<State, Tally>)> {
+        self.write_or_try(super::tx::End::RollBack, move |tx| {
+            Box::pin(async move {
+                let found = campaign(tx, shop, id).await?;
+                // On SQLite the writer's turn, on PostgreSQL the row's lock keeps
+                // packets from moving between the two reads.
+                tx.lock_campaign(shop, id).await?;
+                let rows = tally(tx, issuance::Column::CampaignId.eq(id)).await?;
+                let mut stats: BTreeMap<State, Tally> = BTreeMap::new();
+                for row in rows {
+                    let tally = stats.entry(row.state).or_default();
+                    tally.count += row.packets;
+                    tally.sum = Fen(tally.sum.0 + row.fen);
+                }
+                Ok((found, stats))
+            })
+        })
+        .await
+    }
+
+    /// One issuance with its attempts, first to last.
+    ///
+    /// # Errors
+    /// ISSUANCE_NOT_FOUND.
+    pub async fn issuance(&self, shop: ShopId, by: &ByIssuance) -> Result<(issuance::Model, Vec<attempt::Model>)> {
+        let id = match by {
+            ByIssuance::Id(id) => Some(*id),
+            ByIssuance::Number(number) => attempt::Entity::find()
+                .filter(attempt::Column::MchBillno.eq(number.clone()))
+                .one(self.reader())
+                .await
+                .map_err(to_error)?
+                .map(|row| row.issuance_id),
+        };
+        let row = match id {
+            Some(id) => issuance::Entity::find_by_id(id)
+                .filter(issuance::Column::ShopId.eq(shop))
+                .one(self.reader())
+                .await
+                .map_err(to_error)?,
+            None => None,
+        };
+        let row = row.ok_or_else(|| match by {
+            ByIssuance::Id(id) => super::resend::not_found(*id),
+            ByIssuance::Number(number) => {
+                Error::new(Reason::IssuanceNotFound, "no such issuance in this shop".to_owned()).fact("mch_billno", number)
+            }
+        })?;
+        let attempts = attempt::Entity::find()
+            .filter(attempt::Column::IssuanceId.eq(row.id))
+            .order_by_asc(attempt::Column::AttemptNo)
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        Ok((row, attempts))
+    }
+
+    /// A page of issuances.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn issuances(&self, shop: ShopId, filter: &Filter, page: Page) -> Result<Vec<issuance::Model>> {
+        use issuance::Column;
+        let mut query = page_query(issuance::Entity::find(), Column::Id, page).filter(Column::ShopId.eq(shop));
+        if let Some(campaign) = filter.campaign {
+            query = query.filter(Column::CampaignId.eq(campaign));
+        }
+        if let Some(batch) = filter.batch {
+            query = query.filter(Column::BatchId.eq(batch));
+        }
+        if !filter.states.is_empty() {
+            query = query.filter(Column::State.is_in(filter.states.iter().copied()));
+        }
+        if let Some(source) = filter.source {
+            query = query.filter(Column::Source.eq(source));
+        }
+        if let Some(uid) = &filter.uid {
+            query = query.filter(Column::Uid.eq(uid.clone()));
+        }
+        if let Some(from) = filter.from {
+            query = query.filter(Column::CreateTime.gte(from));
+        }
+        if let Some(to) = filter.to {
+            query = query.filter(Column::CreateTime.lt(to));
+        }
+        query.all(self.reader()).await.map_err(to_error)
+    }
+
+    /// A batch with its counts.
+    ///
+    /// # Errors
+    /// BATCH_NOT_FOUND.
+    pub async fn batch(&self, shop: ShopId, id: BatchId) -> Result<Batch> {
+        let row = issuance_batch::Entity::find_by_id(id)
+            .filter(issuance_batch::Column::ShopId.eq(shop))
+            .one(self.reader())
+            .await
+            .map_err(to_error)?;
+        let row = row.ok_or_else(|| {
+            Error::new(Reason::BatchNotFound, "no such batch in this shop".to_owned()).fact("batch_id", id)
+        })?;
+        let rows = tally(self.reader(), issuance::Column::BatchId.eq(id)).await.map_err(to_error)?;
+        let (mut refused, mut states) = (0, BTreeMap::new());
+        for row in rows {
+            // A packet without an attempt that failed was refused when it was asked for.
+            if row.state == State::Failed && !row.attempted {
+                refused += row.packets;
+            } else {
+                *states.entry(row.state).or_default() += row.packets;
+            }
+        }
+        Ok(Batch { row, refused, states })
+    }
+
+    /// The packets of a batch that were refused alone.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn refused_of(&self, id: BatchId) -> Result<Vec<issuance::Model>> {
+        issuance::Entity::find()
+            .filter(issuance::Column::BatchId.eq(id))
+            .filter(issuance::Column::State.eq(State::Failed))
+            .filter(issuance::Column::AttemptCount.eq(0))
+            .order_by_asc(issuance::Column::Id)
+            .all(self.reader())
+            .await
+            .map_err(to_error)
+    }
+
+    /// How much work waits, by job; and how many packets wait for a person.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn waiting(&self) -> Result<Vec<Waiting>> {
+        let now = self.now().await?;
+        let mut waiting = Vec::new();
+        for job in [Some(Job::Send), Some(Job::Query), Some(Job::Sync), None] {
+            let query = issuance::Entity::find()
+                .select_only()
+                .column_as(Expr::col(issuance::Column::Id).count(), "packets")
+                .column_as(Expr::col(issuance::Column::DueTime).min(), "due")
+                .column_as(Expr::col(issuance::Column::UpdateTime).min(), "updated");
+            let query = match job {
+                Some(job) => query
+                    .filter(issuance::Column::Job.eq(job))
+                    .filter(issuance::Column::DueTime.is_not_null())
+                    .filter(issuance::Column::DueTime.lte(now)),
+                None => query.filter(issuance::Column::State.eq(State::Review)),
+            };
+            let row: Option<(i64, Option<i64>, Option<i64>)> =
+                query.into_tuple().one(self.reader()).await.map_err(to_error)?;
+            let (count, due, updated) = row.unwrap_or_default();
+            let since = if job.is_some() { due } else { updated };
+            let oldest_secs = since.map_or(0, |at| Ord::max(now.0 - at, 0) / 1_000_000);
+            waiting.push(Waiting { job, count, oldest_secs });
+        }
+        Ok(waiting)
+    }
+
+    /// Accounts whose breaker is open, by id.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn breakers(&self) -> Result<Vec<(AccountId, bool)>> {
+        Ok(self.all_accounts().await?.into_iter().map(|row| (row.id, row.breaker_code.is_some())).collect())
+    }
+}
+
+async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
+    issuance::Entity::find()
+        .select_only()
+        .column(issuance::Column::State)
+        .column_as(Expr::col(issuance::Column::AttemptCount).gt(0), "attempted")
+        .column_as(Expr::col(issuance::Column::Id).count(), "packets")
+        .column_as(Expr::cust("CAST(SUM(amount_fen) AS BIGINT)"), "fen")
+        .filter(of)
+        .group_by(issuance::Column::State)
+        .group_by(Expr::col(issuance::Column::AttemptCount).gt(0))
+        .into_model::<StateRow>()
+        .all(db)
+        .await
+}
