@@ -1,9 +1,11 @@
 //! The protobuf codec, with a proper answer to a message that does not decode.
 //!
-//! The stock codec answers INTERNAL, which says that the server is broken and makes callers retry and operators wake up.
-//! It is the caller that sent, say, a text that is not UTF-8. Generated code uses this codec by
-//! `tonic_prost_build::configure().codec_path("crate::grpc::codec::StrictCodec")`. Generated clients then use it as well, and
-//! call a reply that does not decode INVALID_ARGUMENT; they only live in our tests and tools.
+//! The stock codec answers INTERNAL, which says that the server is broken and makes callers retry
+//! and operators wake up. It is the caller that sent, say, a text that is not UTF-8. Generated code
+//! uses this codec by
+//! `tonic_prost_build::configure().codec_path("crate::grpc::codec::StrictCodec")`. Generated
+//! clients then use it as well, and call a reply that does not decode INVALID_ARGUMENT; they only
+//! live in our tests and tools.
 
 use std::marker::PhantomData;
 
@@ -58,7 +60,13 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
 
 /// prost names the field and what is wrong with it, never the value; so its text may be shown.
 fn malformed(error: &prost::DecodeError) -> Status {
-    status(Code::InvalidArgument, "MALFORMED_MESSAGE", &error.to_string(), &[], None)
+    status(
+        Code::InvalidArgument,
+        "MALFORMED_MESSAGE",
+        &error.to_string(),
+        &[],
+        None,
+    )
 }
 
 #[cfg(test)]
@@ -72,15 +80,26 @@ mod tests {
     async fn a_text_that_is_not_utf8_is_the_callers_mistake() {
         let server = serve(Echo::default(), tower::layer::util::Identity::new()).await;
         // google.protobuf.BytesValue and StringValue look the same on the wire.
-        let status = ask_with::<Vec<u8>>(&server, vec![0xff, 0xfe]).await.unwrap_err();
+        let status = ask_with::<Vec<u8>>(&server, vec![0xff, 0xfe])
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("MALFORMED_MESSAGE", "hongbao"));
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("MALFORMED_MESSAGE", "hongbao")
+        );
     }
 
     #[tokio::test]
     async fn a_good_text_comes_back() {
         let server = serve(Echo::default(), tower::layer::util::Identity::new()).await;
-        assert_eq!(ask_with::<String>(&server, "恭喜发财".to_owned()).await.unwrap().into_inner(), "恭喜发财");
+        assert_eq!(
+            ask_with::<String>(&server, "恭喜发财".to_owned())
+                .await
+                .unwrap()
+                .into_inner(),
+            "恭喜发财"
+        );
     }
 }

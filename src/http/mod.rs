@@ -1,9 +1,10 @@
-//! The second listener: metrics, probes and, later, the callbacks of providers and the documented HTTP APIs.
+//! The second listener: metrics, probes and, later, the callbacks of providers and the documented
+//! HTTP APIs.
 //!
-//! Everything is bounded, because this port is open to whoever can reach the pod: connections, the time to send
-//! the headers, and the drain at the end (hyper waits for ever for a client that keeps its connection open).
-//! A request runs in a tracked task, like a gRPC call: a client that hangs up must not stop a handler
-//! in the middle of a transaction.
+//! Everything is bounded, because this port is open to whoever can reach the pod: connections, the
+//! time to send the headers, and the drain at the end (hyper waits for ever for a client that keeps
+//! its connection open). A request runs in a tracked task, like a gRPC call: a client that hangs up
+//! must not stop a handler in the middle of a transaction.
 
 pub mod admin;
 
@@ -43,7 +44,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 256,
-            header_wait_max: Duration::from_secs(75),
+            header_wait_max: Duration::from_secs(10),
             buffer_bytes_max: 16 * 1024,
             reply_wait_max: Duration::from_secs(10),
             drain_wait_max: Duration::from_secs(5),
@@ -51,9 +52,16 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop`, then lets open requests end, and returns at the latest after `drain_wait_max`.
-/// Handlers run on `tracker`, which outlives this function: whoever closes the database waits for it first.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, tracker: TaskTracker, stop: CancellationToken) {
+/// Serves until `stop`, then lets open requests end, and returns at the latest after
+/// `drain_wait_max`. Handlers run on `tracker`, which outlives this function: whoever closes the
+/// database waits for it first.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
     loop {
@@ -75,12 +83,16 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, tracker: 
 }
 
 /// The next connection, as soon as there is room for it. Until then it waits in the kernel's queue.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, slot)),
         Err(error) => {
-            // Out of file handles, most likely: a loop without a pause would take a whole core as well.
+            // Out of file handles, most likely: a loop without a pause would take a whole core as
+            // well.
             tracing::warn!(%error, "a connection cannot be accepted");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
@@ -88,8 +100,16 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, limits: Limits, tracker: TaskTracker, stop: CancellationToken) {
-    let service = service_fn(move |request: Request<Incoming>| answer(request, app.clone(), limits, tracker.clone()));
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    limits: Limits,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        answer(request, app.clone(), limits, tracker.clone())
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_wait_max)
@@ -119,15 +139,21 @@ async fn answer(
     tracker: TaskTracker,
 ) -> Result<Response<Body>, Infallible> {
     let handler = tracker.spawn(app.oneshot(request.map(Body::new)));
-    Ok(match tokio::time::timeout(limits.reply_wait_max, handler).await {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Err(_)) => {
-            tracing::error!("an HTTP handler panicked");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    })
+    Ok(
+        match tokio::time::timeout(limits.reply_wait_max, handler).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(_)) => {
+                tracing::error!("an HTTP handler panicked");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
+    )
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, and end with their runtime"
+)]
 mod tests;

@@ -30,7 +30,12 @@ async fn run(app: Router) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let server = tokio::spawn(serve(listener, app, QUICK, tracker.clone(), stop.clone()));
-    Running { address, stop, tracker, server }
+    Running {
+        address,
+        stop,
+        tracker,
+        server,
+    }
 }
 
 /// One request on a connection of its own: status and body.
@@ -41,7 +46,10 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -52,26 +60,59 @@ async fn the_pages_answer() {
     let seen = ready.clone();
     let readiness: admin::Readiness = Arc::new(move || {
         let ready = seen.load(Ordering::SeqCst);
-        Box::pin(async move { if ready { Ok(()) } else { Err("migrations pending".to_owned()) } })
+        Box::pin(async move {
+            if ready {
+                Ok(())
+            } else {
+                Err("migrations pending".to_owned())
+            }
+        })
     });
-    let server = run(router(AdminState { metrics, readiness, version: Version::default() })).await;
-    assert_eq!(fetch(server.address, "/livez").await, (200, "ok\n".to_owned()));
-    assert_eq!(fetch(server.address, "/readyz").await, (503, "migrations pending\n".to_owned()));
+    let server = run(router(AdminState {
+        metrics,
+        readiness,
+        version: Version::default(),
+    }))
+    .await;
+    assert_eq!(
+        fetch(server.address, "/livez").await,
+        (200, "ok\n".to_owned())
+    );
+    assert_eq!(
+        fetch(server.address, "/readyz").await,
+        (503, "migrations pending\n".to_owned())
+    );
     ready.store(true, Ordering::SeqCst);
-    assert_eq!(fetch(server.address, "/readyz").await, (200, "ok\n".to_owned()));
+    assert_eq!(
+        fetch(server.address, "/readyz").await,
+        (200, "ok\n".to_owned())
+    );
     let (status, page) = fetch(server.address, "/metrics").await;
-    assert!(status == 200 && page.contains("hongbao_store_retries_total"), "{page}");
+    assert!(
+        status == 200 && page.contains("hongbao_store_retries_total"),
+        "{page}"
+    );
     let (status, page) = fetch(server.address, "/version").await;
-    assert!(status == 200 && page.contains(env!("CARGO_PKG_VERSION")), "{page}");
+    assert!(
+        status == 200 && page.contains(env!("CARGO_PKG_VERSION")),
+        "{page}"
+    );
     assert_eq!(fetch(server.address, "/nothing").await.0, 404);
 }
 
 #[tokio::test]
 async fn a_readiness_that_hangs_is_not_ready() {
     let readiness: admin::Readiness = Arc::new(|| Box::pin(std::future::pending()));
-    let state = AdminState { metrics: Metrics::new([]).unwrap(), readiness, version: Version::default() };
+    let state = AdminState {
+        metrics: Metrics::new([]).unwrap(),
+        readiness,
+        version: Version::default(),
+    };
     let started = Instant::now();
-    let response = router(state).oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap();
+    let response = router(state)
+        .oneshot(Request::get("/readyz").body(Body::empty()).unwrap())
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(started.elapsed() < Duration::from_secs(1));
 }
@@ -79,10 +120,30 @@ async fn a_readiness_that_hangs_is_not_ready() {
 #[tokio::test]
 async fn silent_connections_give_their_place_back() {
     let server = run(Router::new().route("/", get(|| async { "here" }))).await;
-    let _silent = [TcpStream::connect(server.address).await.unwrap(), TcpStream::connect(server.address).await.unwrap()];
+    let _silent = [
+        TcpStream::connect(server.address).await.unwrap(),
+        TcpStream::connect(server.address).await.unwrap(),
+    ];
     let started = Instant::now();
     assert_eq!(fetch(server.address, "/").await.0, 200);
-    assert!(started.elapsed() >= Duration::from_millis(200), "both places were taken");
+    assert!(
+        started.elapsed() >= Duration::from_millis(200),
+        "both places were taken"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_kept_open_for_nothing_is_closed() {
+    let server = run(Router::new().route("/", get(|| async { "here" }))).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .unwrap();
+    let mut reply = String::new();
+    let ended = tokio::time::timeout(Duration::from_secs(1), stream.read_to_string(&mut reply));
+    ended.await.unwrap().unwrap();
+    assert!(reply.ends_with("here"), "{reply}");
 }
 
 #[tokio::test]
@@ -93,7 +154,10 @@ async fn a_slow_handler_is_answered_for_and_goes_on() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         flag.store(true, Ordering::SeqCst);
     });
-    let server = run(Router::new().route("/slow", slow).route("/panic", get(panicking))).await;
+    let server = run(Router::new()
+        .route("/slow", slow)
+        .route("/panic", get(panicking)))
+    .await;
     assert_eq!(fetch(server.address, "/slow").await.0, 503);
     assert!(!done.load(Ordering::SeqCst));
     assert_eq!(fetch(server.address, "/panic").await.0, 500);

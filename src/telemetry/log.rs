@@ -1,11 +1,13 @@
 //! Log lines: one per event, with the ids of the call on every one of them.
 //!
-//! The stock formatter of `tracing-subscriber` nests span fields and knows no trace ids. Ours writes a flat line:
-//! time, level, target, message, the fields of the event, then those of the enclosing spans, then `trace_id` and `span_id`.
-//! A span field with a dot in its name is an attribute for traces and stays out of the lines.
+//! The stock formatter of `tracing-subscriber` nests span fields and knows no trace ids. Ours
+//! writes a flat line: time, level, target, message, the fields of the event, then those of the
+//! enclosing spans, then `trace_id` and `span_id`. A span field with a dot in its name is an
+//! attribute for traces and stays out of the lines.
 //!
-//! [`Gate`] filters. It lets our own spans pass at every log level: under a filter of `warn` the stock
-//! filter would switch the spans off, and a warning would lose its request id when it is needed most.
+//! [`Gate`] filters. It lets our own spans pass at every log level: under a filter of `warn` the
+//! stock filter would switch the spans off, and a warning would lose its request id when it is
+//! needed most.
 
 use std::fmt;
 use std::io::Write as _;
@@ -39,7 +41,9 @@ pub enum LogFormat {
 /// Spans of this crate that carry a call or a dispatch.
 pub(super) fn is_our_span(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    metadata.is_span() && *metadata.level() <= Level::INFO && (target == "hongbao" || target.starts_with("hongbao::"))
+    metadata.is_span()
+        && *metadata.level() <= Level::INFO
+        && (target == "hongbao" || target.starts_with("hongbao::"))
 }
 
 /// The log filter, with a free pass for our own spans.
@@ -55,7 +59,11 @@ impl Gate {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Gate {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         let interest = Layer::<S>::register_callsite(&self.0, metadata);
-        if is_our_span(metadata) { Interest::always() } else { interest }
+        if is_our_span(metadata) {
+            Interest::always()
+        } else {
+            interest
+        }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, ctx: Context<'_, S>) -> bool {
@@ -132,7 +140,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         };
         line.push('\n');
         // One write per line keeps lines whole; a closed pipe is no reason to stop paying.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes());
+        let _ = self
+            .writer
+            .make_writer_for(event.metadata())
+            .write_all(line.as_bytes());
     }
 }
 
@@ -204,6 +215,10 @@ impl Visit for Fields {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a line says when it was written, whatever the business clock of a test says"
+)]
 fn now() -> String {
     DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -224,7 +239,12 @@ fn json(metadata: &Metadata<'_>, mut fields: Fields) -> String {
 
 fn text(metadata: &Metadata<'_>, mut fields: Fields) -> String {
     let message: String = fields.take_message().chars().flat_map(visible).collect();
-    let mut line = format!("{} {:>5} {}: {message}", now(), metadata.level().as_str(), metadata.target());
+    let mut line = format!(
+        "{} {:>5} {}: {message}",
+        now(),
+        metadata.level().as_str(),
+        metadata.target()
+    );
     for (name, value) in fields.0 {
         // JSON spelling quotes and escapes, so that a value cannot forge a line.
         line.push_str(&format!(" {name}={value}"));
@@ -233,6 +253,10 @@ fn text(metadata: &Metadata<'_>, mut fields: Fields) -> String {
 }
 
 fn visible(c: char) -> impl Iterator<Item = char> {
-    let (plain, escaped) = if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    let (plain, escaped) = if c.is_control() {
+        (None, Some(c.escape_default()))
+    } else {
+        (Some(c), None)
+    };
     plain.into_iter().chain(escaped.into_iter().flatten())
 }

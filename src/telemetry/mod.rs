@@ -1,13 +1,13 @@
 //! What can be seen from outside: log lines, traces and metrics.
 //!
-//! One `tracing` subscriber feeds two readers. [`log`] writes one line per event to stdout
-//! or stderr, with the ids of the call that it belongs to. OpenTelemetry turns the same spans into
+//! One `tracing` subscriber feeds two readers. [`log`] writes one line per event to stdout or
+//! stderr, with the ids of the call that it belongs to. OpenTelemetry turns the same spans into
 //! traces, and sends them over OTLP only where an endpoint is configured: a newcomer's first run
-//! must not dial out. Trace ids exist in both cases, so that a line can be found by the id
-//! that the caller logged. [`metrics`] stands on its own and does not go through `tracing`.
+//! must not dial out. Trace ids exist in both cases, so that a line can be found by the id that the
+//! caller logged. [`metrics`] stands on its own and does not go through `tracing`.
 //!
-//! Nothing here ever sees a request body. A panic is reported by its place and, only if it is
-//! a literal in the source, by its text: a formatted panic may carry a phone number.
+//! Nothing here ever sees a request body. A panic is reported by its place and, only if it is a
+//! literal in the source, by its text: a formatted panic may carry a phone number.
 
 pub mod log;
 pub mod metrics;
@@ -35,11 +35,13 @@ pub use propagation::{link_span_to, traceparent_of_current_span};
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub log_format: LogFormat,
-    /// `serve` writes to stdout, where a cluster collects lines; commands that print a result there log to stderr.
+    /// `serve` writes to stdout, where a cluster collects lines; commands that print a result there
+    /// log to stderr.
     pub log_output: LogOutput,
     /// Directives of `tracing_subscriber::EnvFilter`, e.g. `info,sqlx=warn`.
     pub log_filter: String,
-    /// Where traces go by OTLP/gRPC; `None` leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`, and without that to nobody.
+    /// Where traces go by OTLP/gRPC; `None` leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`, and without
+    /// that to nobody.
     pub otlp_endpoint: Option<String>,
     /// Tells replicas apart, e.g. the pod name.
     pub service_instance: String,
@@ -61,7 +63,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Sends what is buffered, for at most `bound`. A collector that does not answer must not hold up the exit.
+    /// Sends what is buffered, for at most `bound`. A collector that does not answer must not hold
+    /// up the exit.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the end of the drain: what it waits for has ended, and this has a bound"
+    )]
     pub async fn shutdown(self, bound: Duration) {
         let provider = self.provider;
         // The flush blocks its thread; on a runtime with one thread it would wait for itself.
@@ -74,14 +81,17 @@ impl Guard {
     }
 }
 
-/// Installs the subscriber of this process, once, inside a tokio runtime (the OTLP channel needs one).
+/// Installs the subscriber of this process, once, inside a tokio runtime (the OTLP channel needs
+/// one).
 pub fn init(settings: &Settings) -> anyhow::Result<Guard> {
     let provider = tracer_provider(settings)?;
     let writer = match settings.log_output {
         LogOutput::Stdout => BoxMakeWriter::new(std::io::stdout),
         LogOutput::Stderr => BoxMakeWriter::new(std::io::stderr),
     };
-    subscriber(settings, writer, &provider)?.try_init().context("a tracing subscriber is already installed")?;
+    subscriber(settings, writer, &provider)?
+        .try_init()
+        .context("a tracing subscriber is already installed")?;
     report_panics();
     Ok(Guard { provider })
 }
@@ -122,12 +132,18 @@ fn tracer_provider(settings: &Settings) -> anyhow::Result<SdkTracerProvider> {
         exporter = exporter.with_endpoint(endpoint);
     }
     let exporter = exporter.build().context("the OTLP trace exporter")?;
-    // The sampler is the SDK's: parent-based, everything that has no parent, or what OTEL_TRACES_SAMPLER says.
+    // The sampler is the SDK's: parent-based, everything that has no parent, or what
+    // OTEL_TRACES_SAMPLER says.
     Ok(builder.with_batch_exporter(exporter).build())
 }
 
 fn endpoint_in_environment() -> bool {
-    ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"].iter().any(|name| is_set(name))
+    [
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ]
+    .iter()
+    .any(|name| is_set(name))
 }
 
 fn is_set(name: &str) -> bool {
@@ -149,10 +165,18 @@ fn resource(instance: &str) -> Resource {
 fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = info.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
+        let text = info
+            .payload()
+            .downcast_ref::<&'static str>()
+            .copied()
+            .unwrap_or("(text withheld)");
         tracing::error!(place, text, "a thread panicked");
     }));
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, and end with their runtime"
+)]
 pub(crate) mod tests;

@@ -1,16 +1,21 @@
 //! What happens to every call before a handler sees it, outermost first.
 //!
-//! [`trace`] names the call and reports it, [`deadline`] decides how long its caller waits, then come authentication
-//! and [`rate_limit`], which needs to know the app. The order matters: whatever a layer refuses must still
-//! have a request id and a log line, so `trace` is outside of all; and nothing may end a handler early, so `deadline`
-//! is outside of everything that touches the database.
+//! [`trace`] names the call and reports it, [`deadline`] decides how long its caller waits, then
+//! come authentication and [`rate_limit`], which needs to know the app. The order matters: whatever
+//! a layer refuses must still have a request id and a log line, so `trace` is outside of all; and
+//! nothing may end a handler early, so `deadline` is outside of everything that touches the
+//! database.
 //!
-//! The layers talk through extensions. On the request: [`RequestId`], [`CallLog`] and [`Deadline`], and [`AppId`], which
-//! the authentication puts there. On the response: [`Reason`].
+//! The layers talk through extensions. On the request: [`RequestId`], [`CallLog`] and [`Deadline`],
+//! and [`AppId`], which the authentication puts there. On the response: [`Reason`].
 
 pub mod deadline;
 pub mod rate_limit;
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, and end with their runtime"
+)]
 pub(crate) mod testing;
 pub mod trace;
 
@@ -58,12 +63,13 @@ impl CallLog {
     }
 }
 
-/// Why a call was refused, for the access log; in the extensions of a response. Where it is missing, the log
-/// takes the reason of the `ErrorInfo`.
+/// Why a call was refused, for the access log; in the extensions of a response. Where it is
+/// missing, the log takes the reason of the `ErrorInfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason(pub &'static str);
 
-/// A status with the `ErrorInfo` that every error of this service carries, and `RetryInfo` where waiting helps.
+/// A status with the `ErrorInfo` that every error of this service carries, and `RetryInfo` where
+/// waiting helps.
 pub fn status(
     code: Code,
     reason: &'static str,
@@ -71,8 +77,10 @@ pub fn status(
     metadata: &[(&str, String)],
     retry_after: Option<Duration>,
 ) -> Status {
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let metadata: HashMap<String, String> = metadata
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect();
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     if retry_after.is_some() {
         details.set_retry_info(retry_after);

@@ -1,8 +1,9 @@
 //! How often one app may call.
 //!
-//! Protects the server from a caller in a loop, in this process; it is not a money limit. Those are rows
-//! that change in the transaction of the issue. Keyed by the app and not by address: behind a mesh all calls come from one.
-//! The limiter is GCRA: a burst, and then a steady rate, with one timestamp per app.
+//! Protects the server from a caller in a loop, in this process; it is not a money limit. Those are
+//! rows that change in the transaction of the issue. Keyed by the app and not by address: behind a
+//! mesh all calls come from one. The limiter is GCRA: a burst, and then a steady rate, with one
+//! timestamp per app.
 
 use std::collections::hash_map::RandomState;
 use std::num::NonZeroU32;
@@ -22,7 +23,8 @@ use tower::{Layer, Service};
 use super::{AppId, is_infrastructure, refuse};
 use crate::telemetry::Metrics;
 
-/// After so many checks, apps that have not called for a while are forgotten; else memory grows with every app ever seen.
+/// After so many checks, apps that have not called for a while are forgotten; else memory grows
+/// with every app ever seen.
 const CHECKS_BETWEEN_SWEEPS: u32 = 4096;
 
 type Limiter = RateLimiter<i64, HashMapStateStore<i64, RandomState>, DefaultClock>;
@@ -44,13 +46,20 @@ impl RateLimitLayer {
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32, metrics: Metrics) -> Self {
         let quota = Quota::per_second(per_second).allow_burst(burst);
         let limiter = RateLimiter::hashmap(quota);
-        Self(Arc::new(Limits { limiter, clock: DefaultClock::default(), checks: AtomicU32::new(0), metrics }))
+        Self(Arc::new(Limits {
+            limiter,
+            clock: DefaultClock::default(),
+            checks: AtomicU32::new(0),
+            metrics,
+        }))
     }
 }
 
 impl Limits {
     fn check(&self, app: AppId) -> Result<(), Duration> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_SWEEPS == CHECKS_BETWEEN_SWEEPS - 1 {
+        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_SWEEPS
+            == CHECKS_BETWEEN_SWEEPS - 1
+        {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
@@ -67,7 +76,10 @@ impl<S> Layer<S> for RateLimitLayer {
     type Service = RateLimit<S>;
 
     fn layer(&self, inner: S) -> RateLimit<S> {
-        RateLimit { inner, limits: self.0.clone() }
+        RateLimit {
+            inner,
+            limits: self.0.clone(),
+        }
     }
 }
 
@@ -92,7 +104,11 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // A call without an app has passed an authentication that exempts it.
-        let app = request.extensions().get::<AppId>().copied().filter(|_| !is_infrastructure(request.uri().path()));
+        let app = request
+            .extensions()
+            .get::<AppId>()
+            .copied()
+            .filter(|_| !is_infrastructure(request.uri().path()));
         match app.map(|app| (app, self.limits.check(app))) {
             Some((app, Err(wait))) => Either::Right(ready(Ok(too_often(app, wait)))),
             Some((_, Ok(()))) | None => Either::Left(self.inner.call(request)),
@@ -101,8 +117,18 @@ where
 }
 
 fn too_often(app: AppId, wait: Duration) -> http::Response<Body> {
-    let message = format!("app {} calls too often; wait {} ms", app.0, wait.as_millis());
-    refuse(Code::ResourceExhausted, "RATE_LIMITED", &message, &[("app_id", app.0.to_string())], Some(wait))
+    let message = format!(
+        "app {} calls too often; wait {} ms",
+        app.0,
+        wait.as_millis()
+    );
+    refuse(
+        Code::ResourceExhausted,
+        "RATE_LIMITED",
+        &message,
+        &[("app_id", app.0.to_string())],
+        Some(wait),
+    )
 }
 
 #[cfg(test)]

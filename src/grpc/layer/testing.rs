@@ -1,4 +1,5 @@
-//! A small service over real loopback, for the tests of the layers. Its requests are instructions in words.
+//! A small service over real loopback, for the tests of the layers. Its requests are instructions
+//! in words.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::future::BoxFuture;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
@@ -72,10 +75,19 @@ impl UnaryService<String> for Echo {
             }
             match text.as_str() {
                 "panic" => panic!("for 13800138000"),
-                "refuse" => Err(status(Code::FailedPrecondition, "BUDGET_EXHAUSTED", "too little", &[], None)),
-                "id" => Ok(Response::new(extensions.get::<RequestId>().unwrap().as_str().to_owned())),
+                "refuse" => Err(status(
+                    Code::FailedPrecondition,
+                    "BUDGET_EXHAUSTED",
+                    "too little",
+                    &[],
+                    None,
+                )),
+                "id" => Ok(Response::new(
+                    extensions.get::<RequestId>().unwrap().as_str().to_owned(),
+                )),
                 "deadline" => {
-                    let left = extensions.get::<Deadline>().unwrap().0 - tokio::time::Instant::now();
+                    let left =
+                        extensions.get::<Deadline>().unwrap().0 - tokio::time::Instant::now();
                     Ok(Response::new(left.as_millis().to_string()))
                 }
                 _ => Ok(Response::new(text)),
@@ -97,13 +109,21 @@ impl ServerStreamingService<String> for Echo {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 match n {
                     0..3 => Some((Ok(n.to_string()), n + 1)),
-                    3 if fail => {
-                        Some((Err(status(Code::Unavailable, "SHUTTING_DOWN", "closing", &[], None)), n + 1))
-                    }
+                    3 if fail => Some((
+                        Err(status(
+                            Code::Unavailable,
+                            "SHUTTING_DOWN",
+                            "closing",
+                            &[],
+                            None,
+                        )),
+                        n + 1,
+                    )),
                     _ => None,
                 }
             });
-            Ok(Response::new(Box::pin(stream) as Self::ResponseStream))
+            let stream: Self::ResponseStream = Box::pin(stream);
+            Ok(Response::new(stream))
         })
     }
 }
@@ -122,7 +142,10 @@ impl<S: Service<http::Request<Body>>> Service<http::Request<Body>> for FakeAuth<
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> S::Future {
-        let sent = request.headers().get("app").and_then(|value| value.to_str().ok()?.parse().ok());
+        let sent = request
+            .headers()
+            .get("app")
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(app) = sent.map(AppId) {
             if let Some(log) = request.extensions().get::<CallLog>() {
                 log.set_app(app);
@@ -148,7 +171,11 @@ where
     let address = listener.local_addr().unwrap();
     let service = Named(layer.layer(echo));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    tokio::spawn(
+        Server::builder()
+            .add_service(service)
+            .serve_with_incoming(incoming),
+    );
     address
 }
 
@@ -184,15 +211,29 @@ pub(crate) fn request<T>(message: T, headers: &[(&'static str, &str)]) -> Reques
 }
 
 pub(crate) async fn connect(server: &SocketAddr) -> tonic::client::Grpc<Channel> {
-    let channel = Endpoint::from_shared(format!("http://{server}")).unwrap().connect().await.unwrap();
+    let channel = Endpoint::from_shared(format!("http://{server}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     client
 }
 
 /// One unary call on a connection of its own.
-pub(crate) async fn ask(server: &SocketAddr, request: Request<String>) -> Result<Response<String>, Status> {
-    connect(server).await.unary(request, SAY.parse().unwrap(), ProstCodec::<String, String>::default()).await
+pub(crate) async fn ask(
+    server: &SocketAddr,
+    request: Request<String>,
+) -> Result<Response<String>, Status> {
+    connect(server)
+        .await
+        .unary(
+            request,
+            SAY.parse().unwrap(),
+            ProstCodec::<String, String>::default(),
+        )
+        .await
 }
 
 /// The same, with any message that looks like a text on the wire.
@@ -201,5 +242,60 @@ where
     T: Message + Send + Sync + 'static,
 {
     let codec = ProstCodec::<T, String>::default();
-    connect(server).await.unary(Request::new(message), SAY.parse().unwrap(), codec).await
+    connect(server)
+        .await
+        .unary(Request::new(message), SAY.parse().unwrap(), codec)
+        .await
+}
+
+/// A client that only writes the `grpc-timeout` header. tonic's own client starts a timer by it,
+/// and then nobody sees what the server would have said.
+#[derive(Clone)]
+pub(crate) struct RawClient {
+    sender: SendRequest<Body>,
+    server: SocketAddr,
+}
+
+impl RawClient {
+    pub(crate) async fn connect(server: SocketAddr) -> Self {
+        let stream = tokio::net::TcpStream::connect(server).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        Self { sender, server }
+    }
+
+    /// The status in the headers of the reply: that of a refused call.
+    pub(crate) async fn refusal(&mut self, text: &str, timeout: &str) -> Status {
+        let request = http::Request::post(format!("http://{}{SAY}", self.server))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", timeout)
+            .body(Body::new(OneMessage(Some(text.to_owned().encode_to_vec()))))
+            .unwrap();
+        let reply = self.sender.send_request(request).await.unwrap();
+        Status::from_header_map(reply.headers()).unwrap()
+    }
+}
+
+/// One message in the framing of gRPC.
+struct OneMessage(Option<Vec<u8>>);
+
+impl http_body::Body for OneMessage {
+    type Data = prost::bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Status>>> {
+        Poll::Ready(self.0.take().map(|message| {
+            let mut framed = vec![0];
+            framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+            framed.extend(message);
+            Ok(http_body::Frame::data(framed.into()))
+        }))
+    }
 }

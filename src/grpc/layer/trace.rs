@@ -1,9 +1,10 @@
 //! The outermost layer: names a call, puts it into its caller's trace, and reports how it ended.
 //!
-//! A gRPC status comes in the response headers when a call is refused at once, and otherwise in the trailers after the
-//! last message. So the body is wrapped and watched to its end; a layer that read headers only would report
-//! every failed handler as a success. A call that nobody waits for any more never gets a status; it is reported as
-//! CANCELLED when its future or body is dropped. Each call is reported exactly once, because [`Call::finish`] disarms the drop.
+//! A gRPC status comes in the response headers when a call is refused at once, and otherwise in the
+//! trailers after the last message. So the body is wrapped and watched to its end; a layer that
+//! read headers only would report every failed handler as a success. A call that nobody waits for
+//! any more never gets a status; it is reported as CANCELLED when its future or body is dropped.
+//! Each call is reported exactly once, because [`Call::finish`] disarms the drop.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -45,11 +46,16 @@ impl fmt::Debug for TraceLayer {
 impl TraceLayer {
     /// `new_id` is called for calls without a usable `x-request-id`; see [`random_request_id`].
     pub fn new(metrics: Metrics, new_id: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { metrics, new_id: Arc::new(new_id) }
+        Self {
+            metrics,
+            new_id: Arc::new(new_id),
+        }
     }
 
     fn request_id(&self, headers: &HeaderMap) -> Arc<str> {
-        let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let sent = headers
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok());
         match sent.filter(|id| is_request_id(id)) {
             Some(id) => Arc::from(id),
             None => Arc::from((self.new_id)()),
@@ -57,10 +63,13 @@ impl TraceLayer {
     }
 }
 
-/// 128 random bits in hex, or nothing at all on a machine without randomness, where no TLS would work either.
+/// 128 random bits in hex, or nothing at all on a machine without randomness, where no TLS would
+/// work either.
 pub fn random_request_id() -> String {
     let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
-    random.map(|bits| format!("{:032x}", u128::from_be_bytes(bits.expose()))).unwrap_or_default()
+    random
+        .map(|bits| format!("{:032x}", u128::from_be_bytes(bits.expose())))
+        .unwrap_or_default()
 }
 
 /// The alphabet keeps a caller from writing into our logs.
@@ -73,7 +82,10 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Trace<S>;
 
     fn layer(&self, inner: S) -> Trace<S> {
-        Trace { inner, layer: self.clone() }
+        Trace {
+            inner,
+            layer: self.clone(),
+        }
     }
 }
 
@@ -109,7 +121,8 @@ where
                 match response.await {
                     Ok(response) => Ok(call.observe(response, &id)),
                     Err(error) => {
-                        // tonic turns it into a status or resets the stream; which one is not to be seen from here.
+                        // tonic turns it into a status or resets the stream; which one is not to be
+                        // seen from here.
                         let mut call = call;
                         call.finish(Code::Unknown, None);
                         Err(error)
@@ -133,6 +146,10 @@ struct Call {
 }
 
 impl Call {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures a duration, which no business clock may scale"
+    )]
     fn start(metrics: Metrics, request: &http::Request<Body>, id: &str) -> Self {
         let path = request.uri().path();
         let infrastructure = is_infrastructure(path);
@@ -152,7 +169,15 @@ impl Call {
             error.type = field::Empty,
         );
         propagation::set_parent_from(&span, request.headers());
-        Self { metrics, method, infrastructure, log: CallLog::default(), span, started: Instant::now(), reported: false }
+        Self {
+            metrics,
+            method,
+            infrastructure,
+            log: CallLog::default(),
+            span,
+            started: Instant::now(),
+            reported: false,
+        }
     }
 
     /// Reports now if the headers say how the call ended, and otherwise lets the body do it.
@@ -239,8 +264,19 @@ impl http_body::Body for Watched {
     }
 }
 
+impl Drop for Watched {
+    /// The server drops a body that says it is empty without reading it; the client sees no status.
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.call.finish(Code::Unknown, None);
+        }
+    }
+}
+
 fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 fn reason_of(response: &http::Response<Body>) -> Option<String> {
@@ -256,7 +292,9 @@ fn reason_in(trailers: &HeaderMap, code: Code) -> Option<String> {
     if code == Code::Ok {
         return None;
     }
-    Status::from_header_map(trailers).as_ref().and_then(error_info_reason)
+    Status::from_header_map(trailers)
+        .as_ref()
+        .and_then(error_info_reason)
 }
 
 fn error_info_reason(status: &Status) -> Option<String> {
