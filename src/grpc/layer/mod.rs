@@ -141,3 +141,10 @@ const fn is_server_error(code: Code) -> bool {
             | Code::DataLoss
     )
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, and end with their runtime"
+)]
+mod tests;
