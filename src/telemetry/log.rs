@@ -5,7 +5,7 @@
 //! enclosing spans, then `trace_id` and `span_id`. A span field with a dot in its name is an
 //! attribute for traces and stays out of the lines.
 //!
-//! [`Gate`] filters. It lets our own spans pass at every log level: under a filter of `warn` the
+//! `Gate` filters. It lets our own spans pass at every log level: under a filter of `warn` the
 //! stock filter would switch the spans off, and a warning would lose its request id when it is
 //! needed most.
 

@@ -4,7 +4,7 @@
 //! trailers after the last message. So the body is wrapped and watched to its end; a layer that
 //! read headers only would report every failed handler as a success. A call that nobody waits for
 //! any more never gets a status; it is reported as CANCELLED when its future or body is dropped.
-//! Each call is reported exactly once, because [`Call::finish`] disarms the drop.
+//! Each call is reported exactly once, because `Call::finish` disarms the drop.
 
 use std::fmt;
 use std::pin::Pin;
