@@ -9,4 +9,7 @@
 
 pub mod clock;
 pub mod domain;
+pub mod grpc;
+pub mod http;
 pub mod store;
+pub mod telemetry;

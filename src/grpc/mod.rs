@@ -1,0 +1,4 @@
+//! The gRPC edge.
+
+pub mod codec;
+pub mod layer;

@@ -1,0 +1,338 @@
+//! Every number that this service shows, in one place.
+//!
+//! | instrument | Prometheus | kind | attributes |
+//! |---|---|---|---|
+//! | `rpc.server.call.duration` | `rpc_server_call_duration_seconds` | histogram, s | `rpc_system_name`, `rpc_method`, `rpc_response_status_code` |
+//! | `hongbao.issuance.transitions` | `hongbao_issuance_transitions_total` | counter | `from`, `to` |
+//! | `hongbao.issuance.amount.fen` | `hongbao_issuance_amount_fen_total` | counter, fen | `state` |
+//! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
+//! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
+//! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
+//! | `hongbao.review.oldest_age` | `hongbao_review_oldest_age_seconds` | gauge, s | |
+//! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
+//! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
+//! | `hongbao.store.transaction.duration` | `hongbao_store_transaction_duration_seconds` | histogram, s | `operation`, `outcome` |
+//! | `hongbao.store.retries` | `hongbao_store_retries_total` | counter | `operation` |
+//! | `hongbao.db.connections` | `hongbao_db_connections` | gauge | `state` |
+//! | `hongbao.rate_limited` | `hongbao_rate_limited_total` | counter | `app_id` |
+//!
+//! Every attribute has a closed set of values, or an id that an operator made. A caller must not be
+//! able to create series: the method is looked up in the list that the server was built with, and
+//! anything else is `_OTHER`. Counters start at their first event; gauges are set by a sampler and
+//! keep their last value until it comes round again.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _};
+use opentelemetry::{KeyValue, StringValue, Value};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+/// Bounds of the RPC histogram, as the semantic conventions give them; also fits provider
+/// exchanges.
+const CALL_SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+/// Bounds of the database histogram, as the semantic conventions give them.
+const DATABASE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+/// The key is about to be renamed upstream (to `rpc.status_code`); dashboards follow this line.
+const RPC_STATUS: &str = "rpc.response.status_code";
+/// Stands for every method that this server does not have.
+pub const OTHER_METHOD: &str = "_OTHER";
+
+/// What the dispatcher's queues hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    Send,
+    Query,
+    Sync,
+}
+
+impl Job {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "SEND",
+            Self::Query => "QUERY",
+            Self::Sync => "SYNC",
+        }
+    }
+}
+
+/// The instruments. Cloning is cheap and every clone counts into the same registry.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: prometheus::Registry,
+    /// Dropping the provider would shut the instruments down.
+    _provider: SdkMeterProvider,
+    known_methods: HashSet<Arc<str>>,
+    rpc: Histogram<f64>,
+    transitions: Counter<u64>,
+    amount: Counter<u64>,
+    queue_depth: Gauge<u64>,
+    queue_age: Gauge<f64>,
+    review_depth: Gauge<u64>,
+    review_age: Gauge<f64>,
+    exchange: Histogram<f64>,
+    breaker: Gauge<u64>,
+    transaction: Histogram<f64>,
+    retries: Counter<u64>,
+    connections: Gauge<u64>,
+    rate_limited: Counter<u64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("known_methods", &self.0.known_methods.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// `methods` are the methods of the server as `package.Service/Method`.
+    pub fn new<'a>(methods: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Self> {
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let meter = provider.meter("hongbao");
+        let known_methods = methods.into_iter().map(Arc::from).collect();
+        Ok(Self(Arc::new(Inner::new(
+            registry,
+            provider,
+            known_methods,
+            &meter,
+        ))))
+    }
+
+    /// The registry as Prometheus reads it.
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        if let Err(error) =
+            prometheus::TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut page)
+        {
+            tracing::error!(%error, "metrics cannot be rendered");
+        }
+        page
+    }
+
+    /// The method that a request path names, or [`OTHER_METHOD`]. The path is the caller's text and
+    /// must not become a label.
+    pub fn method_of(&self, path: &str) -> Arc<str> {
+        let known = self.0.known_methods.get(path.trim_start_matches('/'));
+        known.cloned().unwrap_or_else(|| Arc::from(OTHER_METHOD))
+    }
+
+    /// One finished call; `method` comes from [`Metrics::method_of`], `code` is e.g. `OK`.
+    pub fn rpc(&self, method: Arc<str>, code: &'static str, duration: Duration) {
+        let attributes = [
+            KeyValue::new("rpc.system.name", "grpc"),
+            KeyValue::new("rpc.method", Value::String(StringValue::from(method))),
+            KeyValue::new(RPC_STATUS, code),
+        ];
+        self.0.rpc.record(duration.as_secs_f64(), &attributes);
+    }
+
+    /// `count` issuances went from one state to another in one statement.
+    pub fn transitions(&self, from: &'static str, to: &'static str, count: u64) {
+        self.0.transitions.add(
+            count,
+            &[KeyValue::new("from", from), KeyValue::new("to", to)],
+        );
+    }
+
+    /// Money that reached a state.
+    pub fn amount_fen(&self, state: &'static str, amount_fen: u64) {
+        self.0
+            .amount
+            .add(amount_fen, &[KeyValue::new("state", state)]);
+    }
+
+    /// How much of a kind of work is due, and since when the oldest piece waits.
+    pub fn queue(&self, job: Job, depth: u64, oldest_age: Duration) {
+        let attributes = [KeyValue::new("job", job.name())];
+        self.0.queue_depth.record(depth, &attributes);
+        self.0
+            .queue_age
+            .record(oldest_age.as_secs_f64(), &attributes);
+    }
+
+    /// How many attempts wait for a person, and since when the oldest does.
+    pub fn review(&self, depth: u64, oldest_age: Duration) {
+        self.0.review_depth.record(depth, &[]);
+        self.0.review_age.record(oldest_age.as_secs_f64(), &[]);
+    }
+
+    /// One request to a provider, by what it proved.
+    pub fn provider_exchange(
+        &self,
+        protocol: &'static str,
+        call: &'static str,
+        outcome: &'static str,
+        duration: Duration,
+    ) {
+        let attributes = [
+            KeyValue::new("protocol", protocol),
+            KeyValue::new("call", call),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.0.exchange.record(duration.as_secs_f64(), &attributes);
+    }
+
+    /// Whether sending through an account is suspended.
+    pub fn provider_breaker(&self, account_id: i64, open: bool) {
+        self.0
+            .breaker
+            .record(u64::from(open), &[KeyValue::new("account_id", account_id)]);
+    }
+
+    /// One database transaction, from begin to the end of commit or rollback.
+    pub fn transaction(&self, operation: &'static str, outcome: &'static str, duration: Duration) {
+        let attributes = [
+            KeyValue::new("operation", operation),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.0
+            .transaction
+            .record(duration.as_secs_f64(), &attributes);
+    }
+
+    /// A transaction is run again after a serialization failure or a deadlock.
+    pub fn store_retry(&self, operation: &'static str) {
+        self.0
+            .retries
+            .add(1, &[KeyValue::new("operation", operation)]);
+    }
+
+    /// Connections of the pool in a state, `used` or `idle`.
+    pub fn db_connections(&self, state: &'static str, count: u64) {
+        self.0
+            .connections
+            .record(count, &[KeyValue::new("state", state)]);
+    }
+
+    /// A call was refused because its app calls too often.
+    pub fn rate_limited(&self, app_id: i64) {
+        self.0
+            .rate_limited
+            .add(1, &[KeyValue::new("app_id", app_id)]);
+    }
+}
+
+impl Inner {
+    fn new(
+        registry: prometheus::Registry,
+        provider: SdkMeterProvider,
+        known_methods: HashSet<Arc<str>>,
+        meter: &Meter,
+    ) -> Self {
+        let call = CALL_SECONDS.as_slice();
+        let database = DATABASE_SECONDS.as_slice();
+        Self {
+            registry,
+            _provider: provider,
+            known_methods,
+            rpc: seconds(
+                meter,
+                "rpc.server.call.duration",
+                "Time from the request headers to the status.",
+                call,
+            ),
+            transitions: counter(
+                meter,
+                "hongbao.issuance.transitions",
+                "Issuances that changed their state.",
+            ),
+            amount: counter(
+                meter,
+                "hongbao.issuance.amount.fen",
+                "Money by the state it reached, in fen.",
+            ),
+            queue_depth: gauge(meter, "hongbao.queue.depth", "Jobs that are due."),
+            queue_age: age(
+                meter,
+                "hongbao.queue.oldest_age",
+                "How long the oldest due job waits.",
+            ),
+            review_depth: gauge(
+                meter,
+                "hongbao.review.depth",
+                "Attempts that wait for a person.",
+            ),
+            review_age: age(
+                meter,
+                "hongbao.review.oldest_age",
+                "How long the oldest review waits.",
+            ),
+            exchange: seconds(
+                meter,
+                "hongbao.provider.exchange.duration",
+                "One request to a provider.",
+                call,
+            ),
+            breaker: gauge(
+                meter,
+                "hongbao.provider.breaker",
+                "1 while sending through the account is suspended.",
+            ),
+            transaction: seconds(
+                meter,
+                "hongbao.store.transaction.duration",
+                "One database transaction.",
+                database,
+            ),
+            retries: counter(
+                meter,
+                "hongbao.store.retries",
+                "Transactions run again after a conflict.",
+            ),
+            connections: gauge(
+                meter,
+                "hongbao.db.connections",
+                "Connections of the database pool.",
+            ),
+            rate_limited: counter(
+                meter,
+                "hongbao.rate_limited",
+                "Calls refused because the app calls too often.",
+            ),
+        }
+    }
+}
+
+fn seconds(
+    meter: &Meter,
+    name: &'static str,
+    help: &'static str,
+    bounds: &[f64],
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_description(help)
+        .with_unit("s")
+        .with_boundaries(bounds.to_vec())
+        .build()
+}
+
+fn counter(meter: &Meter, name: &'static str, help: &'static str) -> Counter<u64> {
+    meter.u64_counter(name).with_description(help).build()
+}
+
+fn gauge(meter: &Meter, name: &'static str, help: &'static str) -> Gauge<u64> {
+    meter.u64_gauge(name).with_description(help).build()
+}
+
+fn age(meter: &Meter, name: &'static str, help: &'static str) -> Gauge<f64> {
+    meter
+        .f64_gauge(name)
+        .with_description(help)
+        .with_unit("s")
+        .build()
+}
