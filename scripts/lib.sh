@@ -24,10 +24,10 @@ quietly() {
   return 1
 }
 
-# pytools NAME PACKAGE==VERSION…: a virtual environment in .tools/NAME, made again when the versions change.
+# pytools NAME PACKAGE==VERSION …: a virtual environment in .tools/NAME, made again when the versions change.
 # Fails, with nothing half made, where there is no Python, no venv module or no way to the packages.
 pytools() {
-  local name=$1 dir=$tools/$1
+  local dir=$tools/$1
   shift
   [ "$(cat "$dir/.made-of" 2>/dev/null)" != "$*" ] || return 0
   command -v python3 >/dev/null || return 1
