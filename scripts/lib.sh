@@ -27,17 +27,17 @@ quietly() {
 # pytools NAME PACKAGE==VERSION …: a virtual environment in .tools/NAME, made again when the versions change.
 # Fails, with nothing half made, where there is no Python, no venv module or no way to the packages.
 pytools() {
-  local dir=$tools/$1
+  local dir=$tools/$1 log=$tools/$1.log
   shift
   [ "$(cat "$dir/.made-of" 2>/dev/null)" != "$*" ] || return 0
   command -v python3 >/dev/null || return 1
   rm -rf "$dir"
   mkdir -p "$tools"
-  if quietly python3 -m venv "$dir" &&
-    quietly "$dir/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; then
+  if { python3 -m venv "$dir" && "$dir/bin/python" -m pip install --disable-pip-version-check "$@"; } >"$log" 2>&1; then
     printf '%s' "$*" >"$dir/.made-of"
   else
     rm -rf "$dir"
+    echo "could not install $*; the reason is in $log"
     return 1
   fi
 }
