@@ -1,0 +1,7 @@
+//! The simulator from outside: over real HTTP, with what WeChat's documents promise.
+
+mod books;
+mod client;
+mod faults;
+mod protocol;
+mod tls;
