@@ -4,4 +4,5 @@ mod books;
 mod client;
 mod faults;
 mod protocol;
+mod speed;
 mod tls;
