@@ -3,18 +3,42 @@
 //! The lines `name=value` are for scripts; the API key is printed because it opens nothing but
 //! this simulator.
 
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::simulator::{
-    self, Config, Fault, FaultTable, Merchant, Simulator, TlsFiles, make_certs,
+    self, Config, Fault, FaultTable, Limits, Merchant, Simulator, TlsFiles, make_certs,
 };
+
+/// A key on its way in, which no debug output shows.
+#[derive(Clone)]
+struct ApiKey(String);
+
+impl FromStr for ApiKey {
+    type Err = &'static str;
+
+    fn from_str(key: &str) -> Result<Self, Self::Err> {
+        if key.len() == 32 {
+            Ok(Self(key.to_owned()))
+        } else {
+            Err("an API key has 32 characters")
+        }
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
 
 /// What `hongbao simulate` takes.
 #[derive(Debug, Args)]
@@ -32,7 +56,7 @@ pub struct SimulateArgs {
     mch_id: Option<String>,
     /// 32 characters; made from the seed if not given.
     #[arg(long, env = "HONGBAO_SIM_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
+    api_key: Option<ApiKey>,
     /// May be given more than once.
     #[arg(long = "appid")]
     appids: Vec<String>,
@@ -51,6 +75,15 @@ pub struct SimulateArgs {
     /// A fault of sends by probability, NAME=PERMILLE, or query:NAME=PERMILLE; repeatable.
     #[arg(long = "fault", value_name = "NAME=PERMILLE")]
     faults: Vec<String>,
+    /// Enforce a limit on sends per simulated minute (WeChat: 1800).
+    #[arg(long, value_name = "N")]
+    limit_per_minute: Option<u32>,
+    /// Enforce a limit on packets per openid and simulated Beijing day (WeChat: 10).
+    #[arg(long, value_name = "N")]
+    limit_per_openid: Option<u32>,
+    /// How long every reply takes at least, in real milliseconds.
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
     /// How long the TIMEOUT faults hold a connection, in real milliseconds.
     #[arg(long, default_value_t = 40_000)]
     hold_ms: u64,
@@ -100,14 +133,11 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
     if let Some(mch_id) = args.mch_id {
         merchant.mch_id = mch_id;
     }
-    if let Some(api_key) = args.api_key {
+    if let Some(ApiKey(api_key)) = args.api_key {
         merchant.api_key = api_key;
     }
     if !args.appids.is_empty() {
         merchant.appids = args.appids;
-    }
-    if merchant.api_key.len() != 32 {
-        bail!("an API key has 32 characters");
     }
     let tls = match (args.tls_cert, args.tls_key) {
         (Some(cert), Some(key)) => Some(TlsFiles {
@@ -127,6 +157,11 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         seed: args.seed,
         taken_per_mille: args.taken_per_mille,
         faults: faults(&args.faults)?,
+        limits: Limits {
+            sends_per_minute: args.limit_per_minute,
+            packets_per_openid_and_day: args.limit_per_openid,
+        },
+        latency: Duration::from_millis(args.latency_ms),
         hold: Duration::from_millis(args.hold_ms),
         tls,
     })
@@ -179,4 +214,29 @@ fn say(lines: &[String]) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a refused flag must fail the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_faults() {
+        let flags = ["RESET=10".to_owned(), "query:HTML_502=5".to_owned()];
+        let expected = FaultTable::default()
+            .with_send(Fault::Reset, 10)
+            .with_query(Fault::Html502, 5);
+        assert_eq!(faults(&flags).unwrap(), expected);
+        for flag in ["RESET", "RESET=x", "NOPE=1", "RESET=-1"] {
+            assert!(faults(&[flag.to_owned()]).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_32_characters_and_is_never_shown() {
+        let key: ApiKey = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        assert_eq!(format!("{key:?}"), "ApiKey(…)");
+        assert!("short".parse::<ApiKey>().is_err());
+    }
 }

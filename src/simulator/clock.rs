@@ -61,6 +61,16 @@ pub(super) fn beijing_day(at_ms: i64) -> String {
     format_beijing(at_ms, "%Y%m%d")
 }
 
+/// Counts minutes.
+pub(super) fn minute_number(at_ms: i64) -> i64 {
+    at_ms.div_euclid(MINUTE_MS)
+}
+
+/// Counts Beijing days.
+pub(super) fn day_number(at_ms: i64) -> i64 {
+    at_ms.saturating_add(8 * HOUR_MS).div_euclid(DAY_MS)
+}
+
 fn format_beijing(at_ms: i64, pattern: &str) -> String {
     let zone = FixedOffset::east_opt(BEIJING_SECONDS);
     let time = DateTime::from_timestamp_millis(at_ms);

@@ -49,6 +49,15 @@ impl fmt::Debug for Merchant {
     }
 }
 
+/// Limits of the documents that are enforced when set, in simulated time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Send requests in a minute (WeChat: 1800); beyond it FREQ_LIMIT, and nothing is stored.
+    pub sends_per_minute: Option<u32>,
+    /// Packets for one openid in a Beijing day (WeChat: 10); beyond it SENDNUM_LIMIT.
+    pub packets_per_openid_and_day: Option<u32>,
+}
+
 /// PEM files for serving over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -76,6 +85,9 @@ pub struct Config {
     /// The share of packets that somebody takes; the others go back after 24 simulated hours.
     pub taken_per_mille: u16,
     pub faults: FaultTable,
+    pub limits: Limits,
+    /// How long every reply takes at least, in real time.
+    pub latency: Duration,
     /// How long a connection is held, in real time, by the TIMEOUT faults.
     pub hold: Duration,
     pub tls: Option<TlsFiles>,
@@ -94,6 +106,8 @@ impl Default for Config {
             seed: 1,
             taken_per_mille: 800,
             faults: FaultTable::default(),
+            limits: Limits::default(),
+            latency: Duration::ZERO,
             hold: Duration::from_secs(40),
             tls: None,
         }

@@ -7,10 +7,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::books::{Accepted, Books, Change, Entry, Order, State};
+use super::books::{Accepted, Books, BooksBroken, Change, Entry, Order, Receipt, State};
 use super::chaos::{Call, Chaos, FaultTable, FaultTableError};
 use super::clock::{self, DAY_MS};
-use super::config::Merchant;
+use super::config::{Limits, Merchant};
 use super::draw;
 use super::fault::{Answer, Echo, Fault, Keep};
 use super::plan::{self, Odds};
@@ -43,18 +43,26 @@ pub(super) struct Engine {
     pub(super) books: Books,
     chaos: Mutex<Chaos>,
     odds: Odds,
+    limits: Limits,
 }
 
 /// The outcome of a decision, before a fault garbles it.
 type Truth = Result<String, Refusal>;
 
 impl Engine {
-    pub(super) fn new(merchant: Merchant, books: Books, chaos: Chaos, odds: Odds) -> Self {
+    pub(super) fn new(
+        merchant: Merchant,
+        books: Books,
+        chaos: Chaos,
+        odds: Odds,
+        limits: Limits,
+    ) -> Self {
         Self {
             merchant,
             books,
             chaos: Mutex::new(chaos),
             odds,
+            limits,
         }
     }
 
@@ -68,41 +76,40 @@ impl Engine {
 
     /// `sendredpack`.
     pub(super) async fn send(&self, body: &[u8], peer: Option<&str>) -> Wire {
-        let Ok(elements) = Elements::read(body) else {
-            return refuse(&Refusal::transport("XML_ERROR"), None);
-        };
-        let request = request::authenticate(&elements, &self.merchant, peer)
-            .and_then(|()| Send::parse(&elements, &self.merchant));
-        let request = match request {
-            Ok(request) => request,
-            Err(refusal) => return refuse(&refusal, Some(&elements)),
-        };
-        let (wire, receipt) = self
-            .books
-            .change(|change| self.decide_send(change, &request, &elements));
-        match receipt.on_disk().await {
-            Ok(()) => wire,
-            Err(_) => Wire::Reset,
-        }
+        let decided = self
+            .read(body, peer, Send::parse)
+            .map(|(elements, request)| {
+                self.books
+                    .change(|change| self.decide_send(change, &request, &elements))
+            });
+        once_on_disk(decided).await
     }
 
     /// `gethbinfo`.
     pub(super) async fn query(&self, body: &[u8], peer: Option<&str>) -> Wire {
-        let Ok(elements) = Elements::read(body) else {
-            return refuse(&Refusal::transport("XML_ERROR"), None);
-        };
+        let decided = self
+            .read(body, peer, Query::parse)
+            .map(|(elements, request)| {
+                self.books
+                    .change(|change| self.decide_query(change, &request, &elements))
+            });
+        once_on_disk(decided).await
+    }
+
+    /// Everything that is checked before the books are opened.
+    fn read<T>(
+        &self,
+        body: &[u8],
+        peer: Option<&str>,
+        parse: impl Fn(&Elements, &Merchant) -> Result<T, Refusal>,
+    ) -> Result<(Elements, T), Wire> {
+        let elements =
+            Elements::read(body).map_err(|_| refuse(&Refusal::transport("XML_ERROR"), None))?;
         let request = request::authenticate(&elements, &self.merchant, peer)
-            .and_then(|()| Query::parse(&elements, &self.merchant));
-        let request = match request {
-            Ok(request) => request,
-            Err(refusal) => return refuse(&refusal, Some(&elements)),
-        };
-        let (wire, receipt) = self
-            .books
-            .change(|change| self.decide_query(change, &request, &elements));
-        match receipt.on_disk().await {
-            Ok(()) => wire,
-            Err(_) => Wire::Reset,
+            .and_then(|()| parse(&elements, &self.merchant));
+        match request {
+            Ok(request) => Ok((elements, request)),
+            Err(refusal) => Err(refuse(&refusal, Some(&elements))),
         }
     }
 
@@ -120,8 +127,8 @@ impl Engine {
                 return refuse(&refusal, Some(elements));
             }
         } else if keep != Keep::Nothing {
-            if change.ledger.available_fen() < request.amount_fen {
-                return refuse(&Refusal::code("NOTENOUGH"), Some(elements));
+            if let Err(refusal) = self.within_limits(change, request) {
+                return refuse(&refusal, Some(elements));
             }
             self.store(change, request, keep);
         }
@@ -133,6 +140,25 @@ impl Engine {
             None => Err(Refusal::code("SYSTEMERROR")),
         };
         garble(answer, truth, elements)
+    }
+
+    /// Whether a new order may be stored.
+    fn within_limits(&self, change: &mut Change<'_>, request: &Send) -> Result<(), Refusal> {
+        let now_ms = change.now_ms;
+        let windows = &mut change.ledger.windows;
+        let beyond = |limit: Option<u32>, count: u32| limit.is_some_and(|limit| count > limit);
+        // The request at hand is counted already, the order is not.
+        if beyond(self.limits.sends_per_minute, windows.requests(now_ms)) {
+            return Err(Refusal::code("FREQ_LIMIT"));
+        }
+        let orders = windows.orders(now_ms, &request.openid_hash);
+        if beyond(self.limits.packets_per_openid_and_day, orders + 1) {
+            return Err(Refusal::code("SENDNUM_LIMIT"));
+        }
+        if change.ledger.available_fen() < request.amount_fen {
+            return Err(Refusal::code("NOTENOUGH"));
+        }
+        Ok(())
     }
 
     fn store(&self, change: &mut Change<'_>, request: &Send, keep: Keep) {
@@ -185,6 +211,17 @@ impl Engine {
 
     fn chaos<T>(&self, with: impl FnOnce(&mut Chaos) -> T) -> T {
         with(&mut self.chaos.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A reply leaves after its lines are on disk; if they cannot be written, none leaves.
+async fn once_on_disk(decided: Result<(Wire, Receipt), Wire>) -> Wire {
+    match decided {
+        Err(refusal) => refusal,
+        Ok((wire, receipt)) => match receipt.on_disk().await {
+            Ok(()) => wire,
+            Err(BooksBroken) => Wire::Reset,
+        },
     }
 }
 

@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use books::{Books, BooksBroken, BooksError, Payment, State, Totals};
 pub use certs::{CertFiles, CertsError, make_certs};
 pub use chaos::{Call, FaultTable, FaultTableError};
-pub use config::{Config, Merchant, TlsFiles};
+pub use config::{Config, Limits, Merchant, TlsFiles};
 pub use fault::{Fault, Spec};
 pub use tls::TlsError;
 
@@ -118,11 +118,13 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         seed: config.seed,
         taken_per_mille: config.taken_per_mille,
     };
-    let engine = Arc::new(Engine::new(config.merchant, books, chaos, odds));
+    let engine = Engine::new(config.merchant, books, chaos, odds, config.limits);
+    let engine = Arc::new(engine);
     let stop = CancellationToken::new();
     let provider = server::Provider {
         engine: Arc::clone(&engine),
         acceptor,
+        latency: config.latency,
         hold: config.hold,
         stop: stop.clone(),
     };

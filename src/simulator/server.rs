@@ -35,6 +35,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub(super) struct Provider {
     pub(super) engine: Arc<Engine>,
     pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) latency: Duration,
     pub(super) hold: Duration,
     pub(super) stop: CancellationToken,
 }
@@ -147,6 +148,9 @@ impl Provider {
             (Method::POST, "/mmpaymkttransfers/gethbinfo") => self.engine.query(&body, peer).await,
             _ => return Ok(wire::not_found()),
         };
+        if !self.latency.is_zero() {
+            let _stopped = tokio::time::timeout(self.latency, self.stop.cancelled()).await;
+        }
         wire::render(wire, self.hold, &self.stop).await
     }
 }

@@ -6,71 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use serde::Serialize;
-
 use super::super::chaos::Call;
-use super::entry::{Accepted, Due, Entry, State, Step};
-
-/// One paid number, for whoever audits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Payment {
-    pub mch_id: String,
-    pub mch_billno: String,
-    pub openid_hash: String,
-    pub amount_fen: i64,
-    pub state: State,
-    pub remark: String,
-    /// When the money left, in simulated milliseconds since the Unix epoch.
-    pub paid_at_ms: i64,
-    /// How often the money left; more than 1 is a broken simulator.
-    pub times_paid: u32,
-    /// How many send requests named this number.
-    pub sends: u32,
-    pub queries: u32,
-}
-
-/// Sums over the books.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Stored orders, paid or not.
-    pub orders: u64,
-    pub payments: u64,
-    pub paid_fen: i64,
-    pub returned: u64,
-    pub returned_fen: i64,
-    pub received: u64,
-    pub failed: u64,
-    pub sends: u64,
-    pub queries: u64,
-    /// Payments made while an earlier one with the same `remark` was still out (neither refunded
-    /// nor failed), or for a number already paid. It counts double payments where every business
-    /// order has a `remark` of its own, and means nothing where texts are shared.
-    pub double_payments: u64,
-    pub balance_fen: i64,
-    /// Part of the balance that accepted orders wait for.
-    pub held_fen: i64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Requests {
-    sends: u32,
-    queries: u32,
-}
-
-/// An order and where it stands.
-#[derive(Debug)]
-pub(in super::super) struct Order {
-    pub(in super::super) accepted: Accepted,
-    pub(in super::super) state: State,
-    pub(in super::super) paid_at_ms: Option<i64>,
-    times_paid: u32,
-    steps_done: usize,
-    pub(in super::super) sent_at_ms: Option<i64>,
-    /// When the last state was reached.
-    pub(in super::super) since_ms: i64,
-    /// Known only since this start: the books hold a hash.
-    pub(in super::super) openid: Option<String>,
-}
+use super::entry::{Accepted, Entry, State};
+use super::order::{Order, Payment, Requests, Totals};
+use super::windows::Windows;
 
 /// Where simulated time stood when the books were last opened.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +24,7 @@ pub(in super::super) struct Ledger {
     orders: HashMap<String, Order>,
     requests: HashMap<String, Requests>,
     out_by_remark: HashMap<String, u32>,
+    pub(in super::super) windows: Windows,
     totals: Totals,
     due: BinaryHeap<Reverse<(i64, String)>>,
     pub(super) opening: Option<Opening>,
@@ -119,7 +59,7 @@ impl Ledger {
                 at_ms,
                 ..
             } => {
-                self.seen(call, mch_billno);
+                self.seen(call, mch_billno, at_ms);
                 self.saw(at_ms);
             }
             Entry::Accepted(accepted) => self.accepted(*accepted),
@@ -138,12 +78,13 @@ impl Ledger {
         self.last_ms = self.last_ms.max(at_ms);
     }
 
-    fn seen(&mut self, call: Call, mch_billno: String) {
+    fn seen(&mut self, call: Call, mch_billno: String, at_ms: i64) {
         let requests = self.requests.entry(mch_billno).or_default();
         match call {
             Call::Send => {
                 requests.sends += 1;
                 self.totals.sends += 1;
+                self.windows.request(at_ms);
             }
             Call::Query => {
                 requests.queries += 1;
@@ -156,16 +97,8 @@ impl Ledger {
         self.saw(accepted.at_ms);
         self.totals.orders += 1;
         self.totals.held_fen = self.totals.held_fen.saturating_add(accepted.amount_fen);
-        let order = Order {
-            state: State::Sending,
-            paid_at_ms: None,
-            times_paid: 0,
-            steps_done: 0,
-            sent_at_ms: None,
-            since_ms: accepted.at_ms,
-            openid: None,
-            accepted,
-        };
+        self.windows.order(accepted.at_ms, &accepted.openid_hash);
+        let order = Order::new(accepted);
         self.schedule(&order);
         self.orders.insert(order.accepted.mch_billno.clone(), order);
     }
@@ -278,11 +211,15 @@ impl Ledger {
 
     /// How many calls of this kind named the number so far.
     pub(in super::super) fn calls(&self, call: Call, mch_billno: &str) -> u32 {
-        let requests = self.requests.get(mch_billno).copied().unwrap_or_default();
+        let requests = self.requests_of(mch_billno);
         match call {
             Call::Send => requests.sends,
             Call::Query => requests.queries,
         }
+    }
+
+    fn requests_of(&self, mch_billno: &str) -> Requests {
+        self.requests.get(mch_billno).copied().unwrap_or_default()
     }
 
     /// What a new order may use.
@@ -300,43 +237,9 @@ impl Ledger {
         let mut payments: Vec<Payment> = self
             .orders
             .values()
-            .filter_map(|order| order.payment(self.requests.get(&order.accepted.mch_billno)))
+            .filter_map(|order| order.payment(self.requests_of(&order.accepted.mch_billno)))
             .collect();
         payments.sort_by(|a, b| (a.paid_at_ms, &a.mch_billno).cmp(&(b.paid_at_ms, &b.mch_billno)));
         payments
-    }
-}
-
-impl Order {
-    fn line_for(&self, due: Due) -> Entry {
-        let mch_billno = self.accepted.mch_billno.clone();
-        match due.step {
-            Step::Pay => Entry::Paid {
-                mch_billno,
-                amount_fen: self.accepted.amount_fen,
-                at_ms: due.at_ms,
-            },
-            Step::Become(state) => Entry::Became {
-                mch_billno,
-                state,
-                at_ms: due.at_ms,
-            },
-        }
-    }
-
-    fn payment(&self, requests: Option<&Requests>) -> Option<Payment> {
-        let requests = requests.copied().unwrap_or_default();
-        Some(Payment {
-            mch_id: self.accepted.mch_id.clone(),
-            mch_billno: self.accepted.mch_billno.clone(),
-            openid_hash: self.accepted.openid_hash.clone(),
-            amount_fen: self.accepted.amount_fen,
-            state: self.state,
-            remark: self.accepted.remark.clone(),
-            paid_at_ms: self.paid_at_ms?,
-            times_paid: self.times_paid,
-            sends: requests.sends,
-            queries: requests.queries,
-        })
     }
 }

@@ -7,7 +7,12 @@
 mod entry;
 mod ledger;
 mod log;
+mod order;
 mod replay;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a surprise must fail the test")]
+mod tests;
+mod windows;
 
 use std::fs::File;
 use std::path::Path;
@@ -15,10 +20,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use entry::State;
 pub(super) use entry::{Accepted, Due, Entry, Step};
-pub(super) use ledger::{Ledger, Order};
-pub use ledger::{Payment, Totals};
+pub(super) use ledger::Ledger;
 pub use log::BooksBroken;
 pub(super) use log::Receipt;
+pub(super) use order::Order;
+pub use order::{Payment, Totals};
 pub use replay::BooksError;
 
 use super::clock::{self, Clock};

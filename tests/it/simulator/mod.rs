@@ -6,3 +6,4 @@ mod faults;
 mod protocol;
 mod speed;
 mod tls;
+mod wire;
