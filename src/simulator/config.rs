@@ -79,7 +79,7 @@ pub struct Config {
     pub merchant: Merchant,
     /// The merchant's balance when the books are new.
     pub opening_balance_fen: i64,
-    /// How many simulated seconds pass in a second.
+    /// How many simulated seconds pass in a second; 0 makes time stand still.
     pub time_scale: u32,
     pub seed: u64,
     /// The share of packets that somebody takes; the others go back after 24 simulated hours.

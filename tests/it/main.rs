@@ -7,4 +7,5 @@
     reason = "a surprise must fail the test"
 )]
 
+mod layering;
 mod simulator;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hongbao::signing::wechat_v2::md5_sign;
-use hongbao::simulator::{Config, Simulator, start};
+use hongbao::simulator::{Config, Merchant, Simulator, start};
 
 /// The elements of a request, before it is signed.
 #[derive(Debug, Clone)]
@@ -11,7 +11,10 @@ pub(crate) struct Message(Vec<(String, String)>);
 
 impl Message {
     pub(crate) fn send(simulator: &Simulator, billno: &str, openid: &str, fen: i64) -> Self {
-        let merchant = simulator.merchant();
+        Self::send_by(simulator.merchant(), billno, openid, fen)
+    }
+
+    pub(crate) fn send_by(merchant: &Merchant, billno: &str, openid: &str, fen: i64) -> Self {
         Self::of(&[
             ("nonce_str", "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"),
             ("mch_billno", billno),
@@ -112,10 +115,14 @@ impl Client {
     }
 
     pub(crate) fn with(http: reqwest::Client, simulator: &Simulator) -> Self {
+        Self::at(http, simulator.base_url(), simulator.merchant())
+    }
+
+    pub(crate) fn at(http: reqwest::Client, base_url: String, merchant: &Merchant) -> Self {
         Self {
             http,
-            base_url: simulator.base_url(),
-            key: simulator.merchant().api_key.clone(),
+            base_url,
+            key: merchant.api_key.clone(),
         }
     }
 

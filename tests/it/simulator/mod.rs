@@ -3,6 +3,7 @@
 mod books;
 mod client;
 mod faults;
+mod process;
 mod protocol;
 mod speed;
 mod tls;

@@ -6,7 +6,11 @@ use super::client::{Message, begin, billno};
 
 #[tokio::test]
 async fn a_send_pays_and_is_echoed() {
-    let (simulator, client) = begin(Config::default()).await;
+    let config = Config {
+        time_scale: 0,
+        ..Config::default()
+    };
+    let (simulator, client) = begin(config).await;
     let before = simulator.books().balance_fen();
     let reply = client
         .send(&Message::send(&simulator, &billno(1), "oAlice", 100))
