@@ -7,9 +7,12 @@
 //! providers' side and shares only `signing` with the rest. `ARCHITECTURE.md`
 //! has the reasons; `tests/it/layering.rs` keeps the rule.
 
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod signing;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;

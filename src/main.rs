@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: everything is in the library, so that tests reach what the binary does.
+
+fn main() -> anyhow::Result<()> {
+    hongbao::cli::main()
+}

@@ -1,4 +1,5 @@
-//! The one integration binary: one link step, one place for shared support.
+//! The one integration binary: a second one would link the whole stack again.
 #![cfg(test)]
 
 mod layering;
+mod simulator;

@@ -1,0 +1,242 @@
+//! `hongbao simulate`: a provider to try against, with everything that a client needs on stdout.
+//!
+//! The lines `name=value` are for scripts; the API key is printed because it opens nothing but
+//! this simulator.
+
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::simulator::{
+    self, Config, Fault, FaultTable, Limits, Merchant, Simulator, TlsFiles, make_certs,
+};
+
+/// A key on its way in, which no debug output shows.
+#[derive(Clone)]
+struct ApiKey(String);
+
+impl FromStr for ApiKey {
+    type Err = &'static str;
+
+    fn from_str(key: &str) -> Result<Self, Self::Err> {
+        if key.len() == 32 {
+            Ok(Self(key.to_owned()))
+        } else {
+            Err("an API key has 32 characters")
+        }
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// What `hongbao simulate` takes.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Where the provider's API is served.
+    #[arg(long, default_value = "127.0.0.1:7701")]
+    listen: SocketAddr,
+    /// Where the admin API is served: plain HTTP without a password, loopback only.
+    #[arg(long, default_value = "127.0.0.1:7702")]
+    admin_listen: SocketAddr,
+    /// The provider's own books; without it they are gone when the simulator stops.
+    #[arg(long, value_name = "FILE")]
+    books: Option<PathBuf>,
+    #[arg(long)]
+    mch_id: Option<String>,
+    /// 32 characters; made from the seed if not given.
+    #[arg(long, env = "HONGBAO_SIM_API_KEY", hide_env_values = true)]
+    api_key: Option<ApiKey>,
+    /// May be given more than once.
+    #[arg(long = "appid")]
+    appids: Vec<String>,
+    /// The merchant's balance when the books are new.
+    #[arg(long, default_value_t = 100_000_000)]
+    balance_fen: i64,
+    /// How many simulated seconds pass in a second.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    time_scale: u32,
+    /// The same seed makes the same packets taken and the same faults strike.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many packets of a thousand somebody takes.
+    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    taken_per_mille: u16,
+    /// A fault of sends by probability, NAME=PERMILLE, or query:NAME=PERMILLE; repeatable.
+    #[arg(long = "fault", value_name = "NAME=PERMILLE")]
+    faults: Vec<String>,
+    /// Enforce a limit on sends per simulated minute (WeChat: 1800).
+    #[arg(long, value_name = "N")]
+    limit_per_minute: Option<u32>,
+    /// Enforce a limit on packets per openid and simulated Beijing day (WeChat: 10).
+    #[arg(long, value_name = "N")]
+    limit_per_openid: Option<u32>,
+    /// How long every reply takes at least, in real milliseconds.
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// How long the TIMEOUT faults hold a connection, in real milliseconds.
+    #[arg(long, default_value_t = 40_000)]
+    hold_ms: u64,
+    /// The server's certificate, PEM.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The server's private key, PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Demand a client certificate signed by this authority, PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Write an authority, a server pair and a merchant pair there, and exit.
+    #[arg(long, value_name = "DIR")]
+    make_certs: Option<PathBuf>,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
+    let make_certs_in = args.make_certs.clone();
+    let config = config(args)?;
+    if let Some(dir) = make_certs_in {
+        let files = make_certs(&dir, &config.merchant.mch_id)?;
+        return say(&[
+            format!("ca={}", files.ca.display()),
+            format!("tls_cert={}", files.server_cert.display()),
+            format!("tls_key={}", files.server_key.display()),
+            format!("client_cert={}", files.client_cert.display()),
+            format!("client_key={}", files.client_key.display()),
+        ]);
+    }
+    // Before the first line is printed: whoever reads it may send a signal at once.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let simulator = simulator::start(config).await?;
+    introduce(&simulator)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    simulator.shutdown().await;
+    Ok(())
+}
+
+fn config(args: SimulateArgs) -> anyhow::Result<Config> {
+    let mut merchant = Merchant::from_seed(args.seed);
+    if let Some(mch_id) = args.mch_id {
+        merchant.mch_id = mch_id;
+    }
+    if let Some(ApiKey(api_key)) = args.api_key {
+        merchant.api_key = api_key;
+    }
+    if !args.appids.is_empty() {
+        merchant.appids = args.appids;
+    }
+    let tls = match (args.tls_cert, args.tls_key) {
+        (Some(cert), Some(key)) => Some(TlsFiles {
+            cert,
+            key,
+            client_ca: args.client_ca,
+        }),
+        _ => None,
+    };
+    Ok(Config {
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        books: args.books,
+        merchant,
+        opening_balance_fen: args.balance_fen,
+        time_scale: args.time_scale,
+        seed: args.seed,
+        taken_per_mille: args.taken_per_mille,
+        faults: faults(&args.faults)?,
+        limits: Limits {
+            sends_per_minute: args.limit_per_minute,
+            packets_per_openid_and_day: args.limit_per_openid,
+        },
+        latency: Duration::from_millis(args.latency_ms),
+        hold: Duration::from_millis(args.hold_ms),
+        tls,
+    })
+}
+
+fn faults(flags: &[String]) -> anyhow::Result<FaultTable> {
+    let mut table = FaultTable::default();
+    for flag in flags {
+        let (name, odds) = flag
+            .split_once('=')
+            .with_context(|| format!("--fault {flag}: NAME=PERMILLE"))?;
+        let odds = odds
+            .parse()
+            .with_context(|| format!("--fault {flag}: per mille is a whole number"))?;
+        let (query, name) = match name.strip_prefix("query:") {
+            Some(name) => (true, name),
+            None => (false, name),
+        };
+        let fault = Fault::from_name(name)
+            .with_context(|| format!("--fault {flag}: no fault of that name"))?;
+        table = if query {
+            table.with_query(fault, odds)
+        } else {
+            table.with_send(fault, odds)
+        };
+    }
+    Ok(table)
+}
+
+fn introduce(simulator: &Simulator) -> anyhow::Result<()> {
+    let merchant = simulator.merchant();
+    let admin = simulator.admin_url();
+    say(&[
+        format!("mch_id={}", merchant.mch_id),
+        format!("api_key={}", merchant.api_key),
+        format!("appid={}", merchant.appid()),
+        format!("base_url={}", simulator.base_url()),
+        format!("admin_url={admin}"),
+        format!(
+            "# faults: {admin}/_sim/faults lists all; openid oSIM-TIMEOUT_AFTER-1 asks for one"
+        ),
+        "# ready".to_owned(),
+    ])
+}
+
+fn say(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a refused flag must fail the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_faults() {
+        let flags = ["RESET=10".to_owned(), "query:HTML_502=5".to_owned()];
+        let expected = FaultTable::default()
+            .with_send(Fault::Reset, 10)
+            .with_query(Fault::Html502, 5);
+        assert_eq!(faults(&flags).unwrap(), expected);
+        for flag in ["RESET", "RESET=x", "NOPE=1", "RESET=-1"] {
+            assert!(faults(&[flag.to_owned()]).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_32_characters_and_is_never_shown() {
+        let key: ApiKey = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        assert_eq!(format!("{key:?}"), "ApiKey(…)");
+        assert!("short".parse::<ApiKey>().is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Canonical strings and digests of the provider protocols: pure functions, no I/O, no clock.
+//!
+//! Both sides of a protocol use this module: the client in `provider` and the simulator. That is
+//! safe only because foreign vectors (`tests/golden/vectors/signatures.json`, computed with
+//! independent SDKs) pin every function here; without them one mistake would agree with itself.
+
+pub mod wechat_v2;

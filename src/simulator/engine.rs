@@ -1,0 +1,295 @@
+//! The provider's decisions: one request in, one thing to put on the wire out.
+//!
+//! Order of checks: XML, certificate, signature, fields, then the books. A number is re-entrant:
+//! the same parameters give the same result and move money once, another openid is FATAL_ERROR,
+//! anything else that differs is PARAM_ERROR. A fault may refuse a call about a stored order, as
+//! WeChat does; that changes nothing about the order.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::books::{Accepted, Books, BooksBroken, Change, Entry, Order, Receipt, State};
+use super::chaos::{Call, Chaos, FaultTable, FaultTableError};
+use super::clock::{self, DAY_MS};
+use super::config::{Limits, Merchant};
+use super::draw;
+use super::fault::{Answer, Echo, Fault, Keep};
+use super::plan::{self, Odds};
+use super::reply::{self, Refusal};
+use super::request::{self, Query, Send};
+use super::xml::Elements;
+
+/// A query finds an order for this long.
+const QUERY_WINDOW_MS: i64 = 30 * DAY_MS;
+
+/// What goes onto the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Xml(String),
+    Half(String),
+    Html502,
+    Garbage,
+    Huge,
+    Dtd,
+    /// Say nothing for a while, then close.
+    Hold,
+    /// Reset the connection.
+    Reset,
+}
+
+/// One merchant's provider.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) merchant: Merchant,
+    pub(super) books: Books,
+    chaos: Mutex<Chaos>,
+    odds: Odds,
+    limits: Limits,
+}
+
+/// The outcome of a decision, before a fault garbles it.
+type Truth = Result<String, Refusal>;
+
+impl Engine {
+    pub(super) fn new(
+        merchant: Merchant,
+        books: Books,
+        chaos: Chaos,
+        odds: Odds,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            merchant,
+            books,
+            chaos: Mutex::new(chaos),
+            odds,
+            limits,
+        }
+    }
+
+    pub(super) fn faults(&self) -> FaultTable {
+        self.chaos(|chaos| chaos.table().clone())
+    }
+
+    pub(super) fn set_faults(&self, change: FaultTable) -> Result<(), FaultTableError> {
+        self.chaos(|chaos| chaos.change(change))
+    }
+
+    /// `sendredpack`.
+    pub(super) async fn send(&self, body: &[u8], peer: Option<&str>) -> Wire {
+        let decided = self
+            .read(body, peer, Send::parse)
+            .map(|(elements, request)| {
+                self.books
+                    .change(|change| self.decide_send(change, &request, &elements))
+            });
+        once_on_disk(decided).await
+    }
+
+    /// `gethbinfo`.
+    pub(super) async fn query(&self, body: &[u8], peer: Option<&str>) -> Wire {
+        let decided = self
+            .read(body, peer, Query::parse)
+            .map(|(elements, request)| {
+                self.books
+                    .change(|change| self.decide_query(change, &request, &elements))
+            });
+        once_on_disk(decided).await
+    }
+
+    /// Everything that is checked before the books are opened.
+    fn read<T>(
+        &self,
+        body: &[u8],
+        peer: Option<&str>,
+        parse: impl Fn(&Elements, &Merchant) -> Result<T, Refusal>,
+    ) -> Result<(Elements, T), Wire> {
+        let elements =
+            Elements::read(body).map_err(|_| refuse(&Refusal::transport("XML_ERROR"), None))?;
+        let request = request::authenticate(&elements, &self.merchant, peer)
+            .and_then(|()| parse(&elements, &self.merchant));
+        match request {
+            Ok(request) => Ok((elements, request)),
+            Err(refusal) => Err(refuse(&refusal, Some(&elements))),
+        }
+    }
+
+    fn decide_send(&self, change: &mut Change<'_>, request: &Send, elements: &Elements) -> Wire {
+        let mch_billno = &request.mch_billno;
+        let nth = change
+            .ledger
+            .calls(Call::Send, mch_billno)
+            .saturating_add(1);
+        let fault = self.chaos(|chaos| chaos.on_send(mch_billno, nth, &request.openid));
+        note(change, Call::Send, mch_billno, nth, fault);
+        let (keep, answer) = effect(fault);
+        if let Some(order) = change.ledger.order(mch_billno) {
+            if let Err(refusal) = same_order(order, request) {
+                return refuse(&refusal, Some(elements));
+            }
+        } else if keep != Keep::Nothing {
+            if let Err(refusal) = self.within_limits(change, request) {
+                return refuse(&refusal, Some(elements));
+            }
+            self.store(change, request, keep);
+        }
+        change.ledger.remember_openid(mch_billno, &request.openid);
+        let order = change.ledger.order(mch_billno);
+        let truth = |lie| match order {
+            Some(order) => send_result(order, request, lie),
+            // Not stored: only an answer that tells no truth gets here.
+            None => Err(Refusal::code("SYSTEMERROR")),
+        };
+        garble(answer, truth, elements)
+    }
+
+    /// Whether a new order may be stored.
+    fn within_limits(&self, change: &mut Change<'_>, request: &Send) -> Result<(), Refusal> {
+        let now_ms = change.now_ms;
+        let windows = &mut change.ledger.windows;
+        let beyond = |limit: Option<u32>, count: u32| limit.is_some_and(|limit| count > limit);
+        // The request at hand is counted already, the order is not.
+        if beyond(self.limits.sends_per_minute, windows.requests(now_ms)) {
+            return Err(Refusal::code("FREQ_LIMIT"));
+        }
+        let orders = windows.orders(now_ms, &request.openid_hash);
+        if beyond(self.limits.packets_per_openid_and_day, orders + 1) {
+            return Err(Refusal::code("SENDNUM_LIMIT"));
+        }
+        if change.ledger.available_fen() < request.amount_fen {
+            return Err(Refusal::code("NOTENOUGH"));
+        }
+        Ok(())
+    }
+
+    fn store(&self, change: &mut Change<'_>, request: &Send, keep: Keep) {
+        let at_ms = change.now_ms;
+        let mch_billno = &request.mch_billno;
+        let Some(plan) = plan::plan(keep, at_ms, mch_billno, self.odds) else {
+            return;
+        };
+        let lot = draw::draw(self.odds.seed, &["list", mch_billno]) % 100_000_000_000_000;
+        change.record(Entry::Accepted(Box::new(Accepted {
+            mch_id: self.merchant.mch_id.clone(),
+            mch_billno: mch_billno.clone(),
+            openid_hash: request.openid_hash.clone(),
+            amount_fen: request.amount_fen,
+            remark: request.remark.clone(),
+            act_name: request.act_name.clone(),
+            wishing: request.wishing.clone(),
+            fingerprint: request.fingerprint.clone(),
+            send_listid: format!("10000000{}{lot:014}", clock::beijing_day(at_ms)),
+            at_ms,
+            visible_at_ms: plan.visible_at_ms,
+            processing: plan.processing,
+            reason: plan.reason,
+            plan: plan.steps,
+        })));
+        // Pays now where the plan says so: the payment is in the same write as the order.
+        change.settle();
+    }
+
+    fn decide_query(&self, change: &mut Change<'_>, request: &Query, elements: &Elements) -> Wire {
+        let mch_billno = &request.mch_billno;
+        let nth = change
+            .ledger
+            .calls(Call::Query, mch_billno)
+            .saturating_add(1);
+        let fault = self.chaos(|chaos| chaos.on_query(mch_billno, nth));
+        note(change, Call::Query, mch_billno, nth, fault);
+        let now_ms = change.now_ms;
+        let order = change.ledger.order(mch_billno).filter(|order| {
+            let age_ms = now_ms.saturating_sub(order.accepted.at_ms);
+            now_ms >= order.accepted.visible_at_ms && age_ms <= QUERY_WINDOW_MS
+        });
+        let truth = |lie| match order {
+            Some(order) => Ok(reply::found(order, lie)),
+            None => Err(Refusal::code("NOT_FOUND")),
+        };
+        let (_, answer) = effect(fault);
+        garble(answer, truth, elements)
+    }
+
+    fn chaos<T>(&self, with: impl FnOnce(&mut Chaos) -> T) -> T {
+        with(&mut self.chaos.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A reply leaves after its lines are on disk; if they cannot be written, none leaves.
+async fn once_on_disk(decided: Result<(Wire, Receipt), Wire>) -> Wire {
+    match decided {
+        Err(refusal) => refusal,
+        Ok((wire, receipt)) => match receipt.on_disk().await {
+            Ok(()) => wire,
+            Err(BooksBroken) => Wire::Reset,
+        },
+    }
+}
+
+fn effect(fault: Option<Fault>) -> (Keep, Answer) {
+    fault
+        .and_then(Fault::spec)
+        .map_or((Keep::Normal, Answer::Truth), |spec| {
+            (spec.keep, spec.answer)
+        })
+}
+
+fn note(change: &mut Change<'_>, call: Call, mch_billno: &str, nth: u32, fault: Option<Fault>) {
+    let at_ms = change.now_ms;
+    change.record(Entry::Seen {
+        call,
+        mch_billno: mch_billno.to_owned(),
+        nth,
+        fault,
+        at_ms,
+    });
+}
+
+fn same_order(order: &Order, request: &Send) -> Result<(), Refusal> {
+    let accepted = &order.accepted;
+    if accepted.openid_hash != request.openid_hash {
+        return Err(Refusal::code("FATAL_ERROR"));
+    }
+    if accepted.amount_fen != request.amount_fen {
+        return Err(Refusal::param("金额和原始单参数不一致"));
+    }
+    if accepted.fingerprint != request.fingerprint {
+        return Err(Refusal::param("参数和原始单不一致"));
+    }
+    Ok(())
+}
+
+/// What a send is told about an order that is stored, however often it asks.
+fn send_result(order: &Order, request: &Send, lie: Option<Echo>) -> Truth {
+    match order.state {
+        State::Failed => Err(Refusal::code("SEND_FAILED")),
+        State::Sending if order.accepted.processing && order.paid_at_ms.is_none() => {
+            Err(Refusal::code("PROCESSING"))
+        }
+        State::Sending | State::Sent | State::Received | State::RfundIng | State::Refund => {
+            Ok(reply::sent(order, request, lie))
+        }
+    }
+}
+
+fn garble(answer: Answer, truth: impl FnOnce(Option<Echo>) -> Truth, elements: &Elements) -> Wire {
+    let written = |truth: Truth| match truth {
+        Ok(xml) => xml,
+        Err(refusal) => reply::refusal(&refusal, Some(elements)),
+    };
+    match answer {
+        Answer::Truth => Wire::Xml(written(truth(None))),
+        Answer::Wrong(echo) => Wire::Xml(written(truth(Some(echo)))),
+        Answer::HalfBody => Wire::Half(written(truth(None))),
+        Answer::Refused(code) => refuse(&reply::refused(code), Some(elements)),
+        Answer::Hold => Wire::Hold,
+        Answer::Reset => Wire::Reset,
+        Answer::Html502 => Wire::Html502,
+        Answer::Garbage => Wire::Garbage,
+        Answer::Huge => Wire::Huge,
+        Answer::Dtd => Wire::Dtd,
+    }
+}
+
+fn refuse(refusal: &Refusal, elements: Option<&Elements>) -> Wire {
+    Wire::Xml(reply::refusal(refusal, elements))
+}

@@ -1,0 +1,10 @@
+//! The simulator from outside: over real HTTP, with what WeChat's documents promise.
+
+mod books;
+mod client;
+mod faults;
+mod process;
+mod protocol;
+mod speed;
+mod tls;
+mod wire;
