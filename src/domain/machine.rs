@@ -116,6 +116,8 @@ pub struct Facts {
     pub not_found_at: Option<Timestamp>,
     /// When it became SENT.
     pub sent_at: Option<Timestamp>,
+    /// Whether the provider has contradicted itself about the packet before.
+    pub frozen: bool,
     /// Whether a confirmed refusal fails the attempt (option of the account).
     pub confirm_refusals: bool,
 }
@@ -228,12 +230,11 @@ pub fn after_query(protocol: Protocol, outcome: &QueryOutcome, facts: &Facts, no
         QueryOutcome::Known(report) => {
             let error = (!report.reason.is_empty()).then(|| report.reason.clone());
             match resolve(protocol, report.state, facts.state) {
+                // Once the provider has contradicted itself, only a person believes it again.
+                Resolution::Become(_) if facts.frozen => keep(error, facts, now),
                 Resolution::Become(state) => settle(state, error, now, facts),
                 Resolution::Keep | Resolution::Stale => keep(error, facts, now),
-                Resolution::Contradiction => Step {
-                    contradiction: true,
-                    ..keep(Some("CONTRADICTION".to_owned()), facts, now)
-                },
+                Resolution::Contradiction => contradict("CONTRADICTION".to_owned(), facts, now),
             }
         }
         QueryOutcome::NotFound => not_found(facts, now),
@@ -309,8 +310,15 @@ fn mismatch(field: &'static str, facts: &Facts, now: Timestamp) -> Step {
         | State::Received
         | State::Refunded
         | State::Failed
-        | State::Cancelled => Step { contradiction: true, ..keep(Some(code), facts, now) },
+        | State::Cancelled => contradict(code, facts, now),
     }
+}
+
+/// Both cannot be true. What has ended stays as it is, frozen; what has not ended
+/// goes to a person.
+fn contradict(code: String, facts: &Facts, now: Timestamp) -> Step {
+    let step = if facts.state.is_final() { keep(Some(code), facts, now) } else { review(code) };
+    Step { contradiction: true, ..step }
 }
 
 /// Still in doubt; after [`REVIEW_AFTER`] a person is asked.

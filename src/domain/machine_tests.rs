@@ -20,6 +20,7 @@ fn facts(state: State) -> Facts {
         refused_at: None,
         not_found_at: None,
         sent_at: None,
+        frozen: false,
         confirm_refusals: true,
     }
 }
@@ -200,7 +201,10 @@ fn a_contradiction_freezes_and_never_overwrites() {
     let sent = Facts { sent_at: Some(T0), ..facts(State::Sent) };
     let step = after_query(PROTOCOL, &known(ProviderState::Failed), &sent, T0);
     assert!(step.contradiction);
-    assert_eq!(step.state, State::Sent);
+    assert_eq!(step.state, State::Review, "a person decides");
+    let frozen = Facts { frozen: true, ..facts(State::Review) };
+    let step = after_query(PROTOCOL, &known(ProviderState::Failed), &frozen, T0);
+    assert_eq!(step.state, State::Review, "a second word of a provider that contradicted itself decides nothing");
 }
 
 fn any_state() -> impl Strategy<Value = State> {
@@ -228,6 +232,7 @@ proptest! {
             refused_at: refused.then_some(T0),
             not_found_at: Some(T0),
             sent_at: Some(T0),
+            frozen: false,
             confirm_refusals: true,
         };
         let now = T0.plus(Duration::from_secs(age_hours * 3_600));

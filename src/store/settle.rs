@@ -339,6 +339,7 @@ fn judge(settlement: &Settlement, row: &issuance::Model, attempt: &attempt::Mode
         refused_at: attempt.refuse_time,
         not_found_at: attempt.not_found_time,
         sent_at: attempt.accept_time,
+        frozen: row.frozen,
         confirm_refusals: settlement.confirm_refusals,
     };
     match &settlement.answer {
