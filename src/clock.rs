@@ -50,6 +50,13 @@ impl Clock {
     pub fn real(self, span: Duration) -> Duration {
         span / self.scale
     }
+
+    /// What a span of real time is in the service's: for leases, which bound work
+    /// that is never faster than real.
+    #[must_use]
+    pub fn stretched(self, real: Duration) -> Duration {
+        real.saturating_mul(self.scale)
+    }
 }
 
 /// The monotonic clock, for waits and deadlines alone.
@@ -57,6 +64,12 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the place it comes from")]
 pub fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+/// The monotonic clock as the runtime counts it, for sleeping until then.
+#[must_use]
+pub fn monotonic_tokio() -> tokio::time::Instant {
+    tokio::time::Instant::from_std(monotonic())
 }
 
 /// The machine's wall clock, for what never decides: names of files, log lines.

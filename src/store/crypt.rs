@@ -45,6 +45,23 @@ impl KeyFile {
         let key = || STANDARD.encode(clock::random::<32>());
         Self { number: key(), index: key(), active: 1, encryption: BTreeMap::from([("1".to_owned(), key())]) }
     }
+
+    /// The file's text, with a word to whoever opens it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "# The keys of one hongbao environment. Whoever has them can read openids; without\n\
+             # them the database cannot be read. Keep a copy apart from it.\n\
+             # `number` and `index` must never change. To change encryption, add a version\n\
+             # and make it active; keep the old ones.\n\
+             number = \"{}\"\nindex = \"{}\"\nactive = {}\n\n[encryption]\n",
+            self.number, self.index, self.active
+        );
+        for (version, key) in &self.encryption {
+            text.push_str(&format!("{version} = \"{key}\"\n"));
+        }
+        text
+    }
 }
 
 /// The keys, ready for use.

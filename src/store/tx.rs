@@ -23,7 +23,7 @@ use super::{Store, database_now};
 use crate::domain::{Error, Reason, Result, Timestamp};
 
 /// A boxed future that borrows the transaction.
-pub type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
+pub(super) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
 
 /// Why a unit ends without effect.
 #[derive(Debug)]
