@@ -12,6 +12,7 @@ pub mod clock;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod provider;
 pub mod signing;
 pub mod simulator;
 pub mod store;
