@@ -10,6 +10,8 @@
 //! [`Mismatch`]: SendOutcome::Mismatch
 
 mod codes;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use super::{ApiKey, Codec, HttpReply, HttpRequest, Payment};

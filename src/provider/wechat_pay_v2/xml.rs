@@ -78,6 +78,14 @@ impl Elements {
             .map(|(_, value)| &**value);
         value.filter(|value| !value.is_empty())
     }
+
+    #[cfg(test)]
+    pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
+        self.leaves
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect()
+    }
 }
 
 /// The text with U+FFFD for what XML cannot hold. A campaign's texts have none of it; should one
@@ -183,6 +191,24 @@ mod tests {
             assert_eq!(Elements::read(body.as_bytes()), None, "{short}");
         }
         assert_eq!(Elements::read(&[b'<', 0xff]), None);
+    }
+
+    /// The worst that fits: attributes are compared each with each, entities are not expanded.
+    #[test]
+    fn hostile_replies_cost_little() {
+        let attributes: String = (0..6_000).map(|n| format!("a{n}=\"\" ")).collect();
+        let begun = crate::clock::monotonic();
+        for body in [
+            format!("<xml {attributes}><a>1</a></xml>"),
+            format!("<xml>{}", "<a>".repeat(20_000)),
+            format!("<xml><a>{}</a></xml>", "&amp;".repeat(12_000)),
+            format!("<xml>{}</xml>", "<![CDATA[]]>".repeat(5_000)),
+        ] {
+            assert!(body.len() <= MAX_BODY, "{}", body.len());
+            let _ = Elements::read(body.as_bytes());
+        }
+        let spent = begun.elapsed();
+        assert!(spent < std::time::Duration::from_secs(2), "{spent:?}");
     }
 
     proptest! {
