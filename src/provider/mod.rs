@@ -1,0 +1,290 @@
+//! The payment providers: bytes out, a typed verdict in.
+//!
+//! A protocol is a [`Codec`]: pure functions from what must be paid to the bytes of a request, and
+//! from the bytes of a reply to what they prove. It does no I/O and reads no clock; nonce and key
+//! come in as arguments. So golden files pin it byte by byte, and a request can be made again. The
+//! one HTTP client, in `client`, says what a broken exchange proves, and no protocol can say it
+//! otherwise: a time-out taken for a refusal is a second payment.
+//!
+//! A new protocol is one file, and one line in [`codec`].
+
+mod client;
+mod credential;
+mod tls;
+mod wechat_pay_v2;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::domain::Fen;
+use crate::domain::machine::Protocol;
+use crate::domain::outcome::{Cause, QueryOutcome, Rejection, RejectionKind, SendOutcome};
+use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
+
+use client::{Client, Failure};
+
+pub use client::Timeouts;
+pub use credential::{ApiKey, Credential, Identity};
+pub use tls::{check_identity, install_crypto};
+
+/// All that a provider sees of a packet. It is fixed before the first byte leaves and never
+/// changes for its number: the provider takes other parameters for another order.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    /// Who pays.
+    pub mch_id: MchId,
+    /// The app that knows the recipient by this openid.
+    pub appid: Appid,
+    /// The merchant's number.
+    pub mch_billno: MchBillno,
+    /// The recipient.
+    pub openid: Openid,
+    /// How much.
+    pub amount: Fen,
+    /// What the recipient reads.
+    pub texts: Texts,
+    /// The IPv4 address that the merchant says it calls from.
+    pub client_ip: String,
+}
+
+/// A request, ready to be posted.
+pub struct HttpRequest {
+    /// The provider's name for the call: `sendredpack`.
+    pub call: &'static str,
+    /// Below the account's base URL, with a slash in front.
+    pub path: &'static str,
+    /// The value of the header of this name.
+    pub content_type: &'static str,
+    /// Holds an openid and a signature: for the wire and the encrypted record alone.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A reply that arrived whole.
+pub struct HttpReply {
+    /// The HTTP status. What it proves differs between protocols, so each codec looks at it.
+    pub status: u16,
+    /// May hold an openid.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for HttpReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpReply")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A protocol. There are no default methods: one that is forgotten must not compile.
+pub trait Codec: Send + Sync + fmt::Debug {
+    /// The request to pay.
+    fn send_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest;
+    /// What its reply proves.
+    fn read_send(&self, payment: &Payment, reply: &HttpReply) -> SendOutcome;
+    /// The question about the number.
+    fn query_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest;
+    /// What its reply proves.
+    fn read_query(&self, payment: &Payment, reply: &HttpReply) -> QueryOutcome;
+}
+
+/// The codec of a protocol.
+#[must_use]
+pub fn codec(protocol: Protocol) -> &'static dyn Codec {
+    match protocol {
+        Protocol::WechatPayV2 => &wechat_pay_v2::WechatPayV2,
+    }
+}
+
+/// What was said in one exchange and what it proves.
+pub struct Said<T> {
+    /// What it proves.
+    pub outcome: T,
+    /// The provider's name for the call.
+    pub call: &'static str,
+    /// What was, or would have been, sent.
+    pub request: Vec<u8>,
+    /// What came back, as far as it came; only the beginning of one that was too large.
+    pub response: Option<Vec<u8>>,
+    /// The HTTP status, if one came.
+    pub http_status: Option<u16>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Said<T> {
+    /// Without the bytes, which name a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Said")
+            .field("call", &self.call)
+            .field("outcome", &self.outcome)
+            .field("http_status", &self.http_status)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One merchant account's door to its provider. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Provider {
+    codec: &'static dyn Codec,
+    client: Client,
+    merchant: Arc<(MchId, ApiKey)>,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("codec", &self.codec)
+            .field("mch_id", &self.merchant.0)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Prepares the door; opens no connection yet.
+    ///
+    /// # Errors
+    /// When the URL, the certificates or the key cannot be used. No secret is in the text.
+    pub fn new(
+        protocol: Protocol,
+        credential: &Credential,
+        timeouts: Timeouts,
+    ) -> anyhow::Result<Self> {
+        let merchant = Arc::new((credential.mch_id.clone(), credential.api_key.clone()));
+        let client = Client::new(credential, timeouts)?;
+        Ok(Self {
+            codec: codec(protocol),
+            client,
+            merchant,
+        })
+    }
+
+    /// Asks the provider to pay. A caller that drops the future knows nothing of the outcome:
+    /// bytes may have left.
+    pub async fn send(&self, payment: &Payment) -> Said<SendOutcome> {
+        let (_, key) = &*self.merchant;
+        let nonce = clock::random_hex::<16>();
+        let request = self.codec.send_request(payment, key, &nonce);
+        self.exchange(payment, request, |reply| {
+            self.codec.read_send(payment, reply)
+        })
+        .await
+    }
+
+    /// Asks the provider what became of a number.
+    pub async fn query(&self, payment: &Payment) -> Said<QueryOutcome> {
+        let (_, key) = &*self.merchant;
+        let nonce = clock::random_hex::<16>();
+        let request = self.codec.query_request(payment, key, &nonce);
+        self.exchange(payment, request, |reply| {
+            self.codec.read_query(payment, reply)
+        })
+        .await
+    }
+
+    async fn exchange<T: From<Failure>>(
+        &self,
+        payment: &Payment,
+        request: HttpRequest,
+        read: impl FnOnce(&HttpReply) -> T,
+    ) -> Said<T> {
+        let begun = clock::monotonic();
+        let (mut http_status, mut response) = (None, None);
+        // Another merchant's key would be answered SIGN_ERROR, and a query NOT_FOUND.
+        let outcome = if payment.mch_id != self.merchant.0 {
+            Failure::WrongMerchant.into()
+        } else {
+            match self.client.post(&request).await {
+                Ok(reply) => {
+                    let outcome = read(&reply);
+                    (http_status, response) = (Some(reply.status), Some(reply.body));
+                    outcome
+                }
+                Err(broken) => {
+                    (http_status, response) = (broken.status, broken.body);
+                    broken.failure.into()
+                }
+            }
+        };
+        Said {
+            outcome,
+            call: request.call,
+            request: request.body,
+            response,
+            http_status,
+            duration: begun.elapsed(),
+        }
+    }
+}
+
+impl Failure {
+    fn proves(self) -> Result<Rejection, Cause> {
+        let rejection = |kind, code: &str| {
+            Ok(Rejection {
+                kind,
+                code: code.to_owned(),
+            })
+        };
+        match self {
+            Self::WrongMerchant => rejection(RejectionKind::Configuration, "WRONG_MERCHANT"),
+            Self::NotSent(code) => rejection(RejectionKind::NotSent, code),
+            Self::Unknown(cause) => Err(cause),
+        }
+    }
+}
+
+impl From<Failure> for SendOutcome {
+    fn from(failure: Failure) -> Self {
+        failure.proves().map_or_else(Self::Unknown, Self::Rejected)
+    }
+}
+
+impl From<Failure> for QueryOutcome {
+    fn from(failure: Failure) -> Self {
+        failure.proves().map_or_else(Self::Unknown, Self::Rejected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_name_people_are_not_printed() {
+        let body = b"<re_openid>oAlice</re_openid>".to_vec();
+        let said = Said {
+            outcome: SendOutcome::Unknown(Cause::Timeout),
+            call: "sendredpack",
+            request: body.clone(),
+            response: Some(body.clone()),
+            http_status: None,
+            duration: Duration::ZERO,
+        };
+        let request = HttpRequest {
+            call: "c",
+            path: "/",
+            content_type: "text/xml",
+            body: body.clone(),
+        };
+        let reply = HttpReply { status: 200, body };
+        let identity = Identity {
+            cert_pem: b"oAlice".to_vec(),
+            key_pem: b"oAlice".to_vec(),
+        };
+        let printed = format!("{said:?} {request:?} {reply:?} {identity:?}");
+        assert!(
+            !printed.contains("oAlice") && !printed.contains("111, 65"),
+            "{printed}"
+        );
+    }
+}

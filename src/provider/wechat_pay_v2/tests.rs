@@ -1,0 +1,188 @@
+//! What the golden files cannot say case by case: every echo, every word, every cut.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
+use crate::signing::wechat_v2;
+
+const KEY: &str = "192006250b4c09247ec02edce69f6a2d";
+
+fn payment(texts: Texts) -> Payment {
+    Payment {
+        mch_id: MchId::parse("10000098").unwrap(),
+        appid: Appid::parse("wx8888888888888888").unwrap(),
+        mch_billno: MchBillno::parse("1000009820250122000000000001").unwrap(),
+        openid: Openid::parse("oAlice").unwrap(),
+        amount: Fen(100),
+        texts,
+        client_ip: "192.168.0.1".to_owned(),
+    }
+}
+
+fn texts(send_name: &str, remark: &str) -> Texts {
+    let [send_name, remark] = [send_name, remark].map(str::to_owned);
+    Texts {
+        act_name: remark.clone(),
+        wishing: send_name.clone(),
+        send_name,
+        remark,
+        scene_id: None,
+    }
+}
+
+/// A success with these elements behind it.
+fn answer(elements: &str) -> HttpReply {
+    let success = "<return_code>SUCCESS</return_code><result_code>SUCCESS</result_code>";
+    let body = format!("<xml>{success}{elements}</xml>").into_bytes();
+    HttpReply { status: 200, body }
+}
+
+const ECHO: &str = "<mch_billno>1000009820250122000000000001</mch_billno><mch_id>10000098</mch_id>\
+                    <re_openid>oAlice</re_openid><total_amount>100</total_amount>";
+
+fn sent(elements: &str) -> SendOutcome {
+    WechatPayV2.read_send(&payment(texts("s", "r")), &answer(elements))
+}
+
+#[test]
+fn a_success_needs_each_echo() {
+    assert!(matches!(sent(ECHO), SendOutcome::Accepted { .. }));
+    for (field, ours) in [
+        ("mch_billno", "1000009820250122000000000001"),
+        ("mch_id", "10000098"),
+        ("re_openid", "oAlice"),
+        ("total_amount", "100"),
+    ] {
+        let element = |value: &str| format!("<{field}>{value}</{field}>");
+        for absent in ["".to_owned(), element("")] {
+            let outcome = sent(&ECHO.replace(&element(ours), &absent));
+            assert_eq!(outcome, SendOutcome::Unknown(Cause::Unparsable), "{field}");
+        }
+        let outcome = sent(&ECHO.replace(&element(ours), &element("7")));
+        assert_eq!(outcome, SendOutcome::Mismatch { field });
+    }
+    let appid = format!("{ECHO}<wxappid>wx1</wxappid>");
+    assert_eq!(sent(&appid), SendOutcome::Mismatch { field: "wxappid" });
+    // What differs weighs more than what is missing.
+    let both = ECHO
+        .replace("<mch_id>10000098</mch_id>", "")
+        .replace("oAlice", "oBob");
+    assert_eq!(sent(&both), SendOutcome::Mismatch { field: "re_openid" });
+}
+
+#[test]
+fn amounts_are_digits() {
+    for bad in [
+        "100.0",
+        "1e2",
+        "+100",
+        "-100",
+        " 100",
+        "１００",
+        "0x64",
+        "99999999999999999999",
+    ] {
+        let echo = ECHO.replace(">100<", &format!(">{bad}<"));
+        assert_eq!(
+            sent(&echo),
+            SendOutcome::Unknown(Cause::Unparsable),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn words_from_outside_are_not_repeated_unless_they_look_like_codes() {
+    let code = |code: &str| {
+        let outcome = sent(&format!("{ECHO}<err_code>{code}</err_code>"));
+        let SendOutcome::Unknown(cause) = outcome else {
+            panic!("{outcome:?}")
+        };
+        cause.code()
+    };
+    assert_eq!(code("SOMETHING_NEW"), "SOMETHING_NEW");
+    assert_eq!(code("PROCESSING"), "PROCESSING");
+    assert_eq!(code("张三 13812345678"), "MALFORMED_CODE");
+    assert_eq!(code(&"A".repeat(65)), "MALFORMED_CODE");
+    let odd = format!("{ECHO}<send_listid>{}</send_listid>", "1 2");
+    assert_eq!(
+        sent(&odd),
+        SendOutcome::Accepted {
+            provider_order_no: String::new()
+        }
+    );
+}
+
+/// The two codes stand for two levels; only both together are a success or a refusal.
+#[test]
+fn a_reply_at_odds_with_itself_proves_nothing() {
+    let payment = payment(texts("s", "r"));
+    let words = ["", "SUCCESS", "FAIL", "success", "OK"];
+    for (outer, inner) in words
+        .iter()
+        .flat_map(|o| words.iter().map(move |i| (*o, *i)))
+    {
+        let body = format!(
+            "<xml><return_code>{outer}</return_code><result_code>{inner}</result_code>\
+             <err_code>OPENID_ERROR</err_code>{ECHO}</xml>"
+        );
+        let reply = HttpReply {
+            status: 200,
+            body: body.into_bytes(),
+        };
+        let refused = matches!(
+            (outer, inner),
+            ("SUCCESS", "FAIL") | ("FAIL", "FAIL") | ("FAIL", "")
+        );
+        let outcome = WechatPayV2.read_send(&payment, &reply);
+        assert_eq!(
+            matches!(outcome, SendOutcome::Rejected(_)),
+            refused,
+            "{outer} {inner}"
+        );
+        assert!(
+            refused || matches!(outcome, SendOutcome::Unknown(_)),
+            "{outer} {inner}"
+        );
+    }
+}
+
+proptest! {
+    /// WeChat Pay checks the signature over what it reads, not over what we meant.
+    #[test]
+    fn what_is_signed_is_what_is_read(a in any::<String>(), b in "[]>&<'\"a\r\n\t🧧 ]{0,40}") {
+        let key = ApiKey::parse(KEY).unwrap();
+        let payment = payment(texts(&a, &b));
+        let nonce = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS";
+        for request in [
+            WechatPayV2.send_request(&payment, &key, nonce),
+            WechatPayV2.query_request(&payment, &key, nonce),
+        ] {
+            let elements = Elements::read(&request.body).unwrap();
+            let sign = elements.get("sign").unwrap();
+            prop_assert!(wechat_v2::verify(&elements.pairs(), KEY, sign));
+        }
+    }
+
+    /// No reply but a listed refusal or a whole success proves anything.
+    #[test]
+    fn noise_proves_nothing(status in 100..=599_u16, body in any::<Vec<u8>>()) {
+        let payment = payment(texts("s", "r"));
+        let reply = HttpReply { status, body };
+        let sent = WechatPayV2.read_send(&payment, &reply);
+        prop_assert!(matches!(sent, SendOutcome::Unknown(_)), "{sent:?}");
+        let told = WechatPayV2.read_query(&payment, &reply);
+        prop_assert!(matches!(told, QueryOutcome::Unknown(_)), "{told:?}");
+    }
+
+    /// Nor does any part of a success: a connection may end anywhere.
+    #[test]
+    fn a_beginning_proves_nothing(cut in 0_usize..400) {
+        let mut reply = answer(ECHO);
+        prop_assume!(cut < reply.body.len());
+        reply.body.truncate(cut);
+        let sent = WechatPayV2.read_send(&payment(texts("s", "r")), &reply);
+        prop_assert_eq!(sent, SendOutcome::Unknown(Cause::Unparsable));
+    }
+}
