@@ -23,9 +23,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = std::env::var("OUT_DIR")?;
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_source_info(true).include_imports(true).open_files(FILES.iter().chain([&REASONS]))?;
-    std::fs::write(Path::new(&out).join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
-    std::fs::write(Path::new(&out).join("permissions.rs"), permissions(&compiler.descriptor_pool())?)?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(FILES.iter().chain([&REASONS]))?;
+    std::fs::write(
+        Path::new(&out).join("descriptor.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    std::fs::write(
+        Path::new(&out).join("permissions.rs"),
+        permissions(&compiler.descriptor_pool())?,
+    )?;
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::StrictCodec")
         .compile_fds(compiler.file_descriptor_set())?;
@@ -34,19 +43,35 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// `[("/hongbao.v1.CampaignService/GetCampaign", "CAMPAIGN_READ"), …]`
 fn permissions(pool: &protox::prost_reflect::DescriptorPool) -> Result<String, Box<dyn Error>> {
-    let extension = pool.get_extension_by_name("hongbao.v1.permission").ok_or("the option is gone")?;
-    let names = pool.get_enum_by_name("hongbao.v1.Permission").ok_or("the enum is gone")?;
+    let extension = pool
+        .get_extension_by_name("hongbao.v1.permission")
+        .ok_or("the option is gone")?;
+    let names = pool
+        .get_enum_by_name("hongbao.v1.Permission")
+        .ok_or("the enum is gone")?;
     let mut table = String::from("&[\n");
     for service in pool.services() {
         for method in service.methods() {
             let options = method.options();
-            let value = options.get_extension(&extension).as_enum_number().unwrap_or(0);
+            let value = options
+                .get_extension(&extension)
+                .as_enum_number()
+                .unwrap_or(0);
             let name = names.get_value(value).ok_or("an unknown permission")?;
             if !options.has_extension(&extension) || value == 0 {
-                return Err(format!("{} names no permission: add `option (permission) = …;`", method.full_name()).into());
+                return Err(format!(
+                    "{} names no permission: add `option (permission) = …;`",
+                    method.full_name()
+                )
+                .into());
             }
             let short = name.name().trim_start_matches("PERMISSION_");
-            writeln!(table, "    (\"/{}/{}\", \"{short}\"),", service.full_name(), method.name())?;
+            writeln!(
+                table,
+                "    (\"/{}/{}\", \"{short}\"),",
+                service.full_name(),
+                method.name()
+            )?;
         }
     }
     table.push(']');

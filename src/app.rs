@@ -68,7 +68,9 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let lock = ProcessLock::take(&config.database.url)?;
     let settings = database(config);
     if sqlite_path(&config.database.url).is_some() {
-        store::migrate(&settings).await.context("migrating the embedded database")?;
+        store::migrate(&settings)
+            .await
+            .context("migrating the embedded database")?;
     }
     let store = Store::open(&settings, keys(config)?).await?;
     let providers = Arc::new(providers(config)?);
@@ -113,12 +115,28 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         readiness: readiness(&store, &stop),
         version: http::admin::Version::default(),
     });
-    tracker.spawn(http::serve(admin_listener, pages, http::Limits::default(), tracker.clone(), stop_admin.clone()));
+    tracker.spawn(http::serve(
+        admin_listener,
+        pages,
+        http::Limits::default(),
+        tracker.clone(),
+        stop_admin.clone(),
+    ));
 
     let (reporter, health) = tonic_health::server::health_reporter();
     server::report(&reporter, true).await;
-    let serving = server::serve(grpc_listener, backend, grpc_settings(config), metrics, tracker.clone(), health);
-    #[expect(clippy::disallowed_methods, reason = "the drain waits for it by its handle, with a bound")]
+    let serving = server::serve(
+        grpc_listener,
+        backend,
+        grpc_settings(config),
+        metrics,
+        tracker.clone(),
+        health,
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the drain waits for it by its handle, with a bound"
+    )]
     let grpc = tokio::spawn(serving);
     tracing::info!(%grpc_addr, %admin_addr, "serving");
     Ok(Running {
@@ -149,12 +167,19 @@ impl Running {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::error!(%error, "the gRPC server ended badly"),
             Ok(Err(error)) => tracing::error!(%error, "the gRPC server panicked"),
-            Err(_) => tracing::warn!("connections are still open after the drain; ending without them"),
+            Err(_) => {
+                tracing::warn!("connections are still open after the drain; ending without them")
+            }
         }
         self.stop_admin.cancel();
         self.tracker.close();
-        if tokio::time::timeout(self.drain, self.tracker.wait()).await.is_err() {
-            tracing::warn!("work is still under way after the drain; it is resumed by the next start");
+        if tokio::time::timeout(self.drain, self.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "work is still under way after the drain; it is resumed by the next start"
+            );
         }
         self.store.close().await;
         tracing::info!("ended");
@@ -182,7 +207,9 @@ fn grpc_settings(config: &Config) -> server::Settings {
 }
 
 async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("cannot listen on {addr}"))
 }
 
 fn readiness(store: &Store, stop: &CancellationToken) -> http::admin::Readiness {
@@ -213,16 +240,23 @@ pub fn keys(config: &Config) -> anyhow::Result<Keys> {
             }
             path
         }
-        (None, None) => anyhow::bail!("keys.file is missing: make one with `hongbao keygen --out FILE`, and keep it as safe as the database"),
+        (None, None) => anyhow::bail!(
+            "keys.file is missing: make one with `hongbao keygen --out FILE`, and keep it as safe as the database"
+        ),
     };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading the key file {}", path.display()))?;
-    let file: KeyFile = read_toml(&text).with_context(|| format!("the key file {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("reading the key file {}", path.display()))?;
+    let file: KeyFile =
+        read_toml(&text).with_context(|| format!("the key file {}", path.display()))?;
     Keys::new(&file)
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     let source = config::File::from_str(text, config::FileFormat::Toml);
-    Ok(config::Config::builder().add_source(source).build()?.try_deserialize()?)
+    Ok(config::Config::builder()
+        .add_source(source)
+        .build()?
+        .try_deserialize()?)
 }
 
 /// Writes a new key file that only its owner can read. Never overwrites.
@@ -236,7 +270,11 @@ pub fn write_key_file(path: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     let text = KeyFile::generate().to_toml();
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     let mut file = file.with_context(|| format!("making the key file {}", path.display()))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -262,14 +300,18 @@ fn providers(config: &Config) -> anyhow::Result<Providers> {
 
 fn credential(name: &str, raw: &CredentialConfig) -> anyhow::Result<Credential> {
     Code::parse(name).context("the name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?;
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
     let key = match (&raw.api_key, &raw.api_key_file) {
         (Some(key), None) => key.clone(),
         (None, Some(path)) => String::from_utf8(read(path)?)?.trim().to_owned(),
         _ => anyhow::bail!("give api_key or api_key_file, one of the two"),
     };
     let client_identity = match (&raw.cert_file, &raw.key_file) {
-        (Some(cert), Some(key)) => Some(ClientIdentity { cert_pem: read(cert)?, key_pem: read(key)? }),
+        (Some(cert), Some(key)) => Some(ClientIdentity {
+            cert_pem: read(cert)?,
+            key_pem: read(key)?,
+        }),
         (None, None) => None,
         _ => anyhow::bail!("cert_file and key_file belong together"),
     };
@@ -317,7 +359,18 @@ async fn found_first_app(config: &Config, store: &Store) -> anyhow::Result<Optio
 /// # Errors
 /// The name is not 1 to 64 of [A-Za-z0-9_.:-].
 pub fn operator(name: &str) -> anyhow::Result<NewApp> {
-    let name = Code::parse(name).context("an app's name has 1 to 64 characters of [A-Za-z0-9_.:-]")?;
-    let permissions = Permission::ALL.iter().map(|(_, permission)| *permission).collect();
-    Ok(NewApp { name, default_shop: None, grants: vec![Grant { permissions, shops: Shops::All }] })
+    let name =
+        Code::parse(name).context("an app's name has 1 to 64 characters of [A-Za-z0-9_.:-]")?;
+    let permissions = Permission::ALL
+        .iter()
+        .map(|(_, permission)| *permission)
+        .collect();
+    Ok(NewApp {
+        name,
+        default_shop: None,
+        grants: vec![Grant {
+            permissions,
+            shops: Shops::All,
+        }],
+    })
 }

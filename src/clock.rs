@@ -21,12 +21,18 @@ pub struct Clock {
 
 impl Clock {
     /// Real time.
-    pub const REAL: Self = Self { origin: Timestamp(0), scale: 1 };
+    pub const REAL: Self = Self {
+        origin: Timestamp(0),
+        scale: 1,
+    };
 
     /// Time that runs `scale` times as fast from `origin` on.
     #[must_use]
     pub fn fast(origin: Timestamp, scale: u32) -> Self {
-        Self { origin, scale: scale.max(1) }
+        Self {
+            origin,
+            scale: scale.max(1),
+        }
     }
 
     /// How many times as fast as real time it runs.
@@ -42,7 +48,11 @@ impl Clock {
             return database;
         }
         let elapsed = database.0.saturating_sub(self.origin.0);
-        Timestamp(self.origin.0.saturating_add(elapsed.saturating_mul(i64::from(self.scale))))
+        Timestamp(
+            self.origin
+                .0
+                .saturating_add(elapsed.saturating_mul(i64::from(self.scale))),
+        )
     }
 
     /// How long a span of the service's time really takes.
@@ -76,7 +86,9 @@ pub fn monotonic_tokio() -> tokio::time::Instant {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place it comes from")]
 pub fn wall() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -87,8 +99,13 @@ pub fn wall() -> Timestamp {
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(clippy::expect_used, reason = "without randomness nothing here is safe; getrandom does not fail on Linux")]
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness nothing here is safe; getrandom does not fail on Linux"
+    )]
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the operating system gives random bytes");
     bytes
 }
 
@@ -101,7 +118,10 @@ pub fn random_u64() -> u64 {
 /// Random text of `[0-9a-f]`, two characters for each byte.
 #[must_use]
 pub fn random_hex<const N: usize>() -> String {
-    random::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+    random::<N>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -84,7 +84,10 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: "sqlite://hongbao-data/hongbao.db".to_owned(), connections_max: 16 }
+        Self {
+            url: "sqlite://hongbao-data/hongbao.db".to_owned(),
+            connections_max: 16,
+        }
     }
 }
 
@@ -147,7 +150,12 @@ pub struct Dispatcher {
 
 impl Default for Dispatcher {
     fn default() -> Self {
-        Self { enabled: true, concurrency: 64, lease_seconds: 60, poll_ms: 200 }
+        Self {
+            enabled: true,
+            concurrency: 64,
+            lease_seconds: 60,
+            poll_ms: 200,
+        }
     }
 }
 
@@ -163,7 +171,10 @@ pub struct Provider {
 
 impl Default for Provider {
     fn default() -> Self {
-        Self { connect_timeout_ms: 3_000, total_timeout_ms: 10_000 }
+        Self {
+            connect_timeout_ms: 3_000,
+            total_timeout_ms: 10_000,
+        }
     }
 }
 
@@ -220,7 +231,10 @@ pub struct RateLimit {
 impl Default for RateLimit {
     fn default() -> Self {
         let thousand = NonZeroU32::MIN.saturating_add(999);
-        Self { per_app_per_second: thousand, burst: thousand.saturating_add(1_000) }
+        Self {
+            per_app_per_second: thousand,
+            burst: thousand.saturating_add(1_000),
+        }
     }
 }
 
@@ -234,8 +248,14 @@ impl Config {
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let environment = config::Environment::with_prefix("HONGBAO").prefix_separator("__").separator("__");
-        let loaded: Self = builder.add_source(environment).build()?.try_deserialize().context("the configuration")?;
+        let environment = config::Environment::with_prefix("HONGBAO")
+            .prefix_separator("__")
+            .separator("__");
+        let loaded: Self = builder
+            .add_source(environment)
+            .build()?
+            .try_deserialize()
+            .context("the configuration")?;
         loaded.check()?;
         Ok(loaded)
     }
@@ -247,7 +267,10 @@ impl Config {
             lease_ms >= self.provider.total_timeout_ms.saturating_mul(2),
             "dispatcher.lease_seconds must be at least twice provider.total_timeout_ms: a claim must outlive its exchange"
         );
-        anyhow::ensure!(self.dispatcher.concurrency > 0, "dispatcher.concurrency must be positive");
+        anyhow::ensure!(
+            self.dispatcher.concurrency > 0,
+            "dispatcher.concurrency must be positive"
+        );
         anyhow::ensure!(self.clock.scale > 0, "clock.scale must be positive");
         if self.clock.scale > 1 {
             for (name, credential) in &self.credentials {
@@ -271,13 +294,21 @@ impl Config {
 }
 
 fn is_loopback(base_url: &str) -> bool {
-    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    let rest = base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
         return false;
     }
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn hidden<S: Serializer>(value: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -294,8 +325,12 @@ fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S:
 /// `postgres://user:(hidden)@host/db`.
 #[must_use]
 pub fn mask_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
     let user = user.split_once(':').map_or(user, |(user, _)| user);
     format!("{scheme}://{user}:(hidden)@{host}")
 }
@@ -327,17 +362,33 @@ mod tests {
     fn secrets_are_hidden() {
         let config = load("[database]\nurl = \"postgres://u:pass@h/db\"\n[credentials.a]\nmch_id = \"1900000109\"\napi_key = \"topsecret\"").unwrap();
         let shown = config.to_string();
-        assert!(!shown.contains("pass@") && !shown.contains("topsecret"), "{shown}");
+        assert!(
+            !shown.contains("pass@") && !shown.contains("topsecret"),
+            "{shown}"
+        );
         assert!(shown.contains("postgres://u:(hidden)@h/db"));
     }
 
     #[test]
     fn fast_time_is_for_simulators_on_this_machine() {
-        let with = |url: &str| load(&format!("[clock]\nscale = 60\n[credentials.a]\nmch_id = \"1900000109\"\nbase_url = \"{url}\""));
-        for good in ["http://127.0.0.1:7701", "https://localhost:1/", "http://[::1]:9"] {
+        let with = |url: &str| {
+            load(&format!(
+                "[clock]\nscale = 60\n[credentials.a]\nmch_id = \"1900000109\"\nbase_url = \"{url}\""
+            ))
+        };
+        for good in [
+            "http://127.0.0.1:7701",
+            "https://localhost:1/",
+            "http://[::1]:9",
+        ] {
             assert!(with(good).is_ok(), "{good}");
         }
-        for bad in ["https://api.mch.weixin.qq.com", "http://127.0.0.1.evil.example", "http://127.0.0.1@evil.example", "http://10.0.0.1"] {
+        for bad in [
+            "https://api.mch.weixin.qq.com",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.1@evil.example",
+            "http://10.0.0.1",
+        ] {
             assert!(with(bad).is_err(), "{bad}");
         }
     }

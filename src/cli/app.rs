@@ -68,30 +68,52 @@ pub async fn run(args: AppArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     writeln!(out, "app_id={}", made.row.id)?;
     writeln!(out, "api_key={secret}")?;
-    writeln!(std::io::stderr(), "The key is shown this once. Send it as metadata: authorization: Bearer {secret}")?;
+    writeln!(
+        std::io::stderr(),
+        "The key is shown this once. Send it as metadata: authorization: Bearer {secret}"
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn new_app(args: &CreateArgs) -> anyhow::Result<NewApp> {
-    let shop = |raw: i64| ShopId::parse(raw).with_context(|| format!("{raw} is not the id of a shop"));
+    let shop =
+        |raw: i64| ShopId::parse(raw).with_context(|| format!("{raw} is not the id of a shop"));
     let mut permissions = Vec::new();
     for name in &args.permissions {
-        let known = || Permission::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let parsed = Permission::parse(name).with_context(|| format!("{name} is not one of: {}", known()))?;
-        anyhow::ensure!(args.shops.is_empty() || !parsed.is_platform(), "{name} is platform-level: leave out --shop");
+        let known = || {
+            Permission::ALL
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let parsed = Permission::parse(name)
+            .with_context(|| format!("{name} is not one of: {}", known()))?;
+        anyhow::ensure!(
+            args.shops.is_empty() || !parsed.is_platform(),
+            "{name} is platform-level: leave out --shop"
+        );
         permissions.push(parsed);
     }
     if permissions.is_empty() {
         let every = Permission::ALL.iter().map(|(_, permission)| *permission);
-        permissions = every.filter(|permission| args.shops.is_empty() || !permission.is_platform()).collect();
+        permissions = every
+            .filter(|permission| args.shops.is_empty() || !permission.is_platform())
+            .collect();
     }
     let shops = if args.shops.is_empty() {
         Shops::All
     } else {
-        Shops::Only(args.shops.iter().map(|raw| shop(*raw)).collect::<anyhow::Result<_>>()?)
+        Shops::Only(
+            args.shops
+                .iter()
+                .map(|raw| shop(*raw))
+                .collect::<anyhow::Result<_>>()?,
+        )
     };
     Ok(NewApp {
-        name: Code::parse(&args.name).context("--name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?,
+        name: Code::parse(&args.name)
+            .context("--name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?,
         default_shop: args.default_shop.map(shop).transpose()?,
         grants: vec![Grant { permissions, shops }],
     })

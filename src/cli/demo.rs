@@ -72,16 +72,30 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("hongbao-demo-").tempdir()?;
     let simulator = simulator::start(provider(args.seed)).await?;
     let running = app::start(&config(folder.path(), &simulator)).await?;
-    let key = running.first_key.clone().context("a new database made no app")?;
+    let key = running
+        .first_key
+        .clone()
+        .context("a new database made no app")?;
     let mut out = std::io::stdout();
-    writeln!(out, "server    {} (SQLite in {})", running.grpc_addr, folder.path().display())?;
-    writeln!(out, "provider  {} (simulated, a third of its answers go wrong; two hours a second)\n", simulator.base_url())?;
+    writeln!(
+        out,
+        "server    {} (SQLite in {})",
+        running.grpc_addr,
+        folder.path().display()
+    )?;
+    writeln!(
+        out,
+        "provider  {} (simulated, a third of its answers go wrong; two hours a second)\n",
+        simulator.base_url()
+    )?;
 
     let demo = Demo::connect(&running, &key).await?;
     let campaign = demo.prepare(&simulator, args.packets).await?;
     let batch = demo.send(campaign, args.packets).await?;
     demo.watch(batch, u64::from(args.packets)).await?;
-    let states = demo.wait_until_ended(campaign, u64::from(args.packets)).await?;
+    let states = demo
+        .wait_until_ended(campaign, u64::from(args.packets))
+        .await?;
     let budget = demo.report(campaign, &states).await?;
     let sound = compare(&running, &simulator, &budget).await?;
     if args.serve {
@@ -91,7 +105,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     running.shutdown().await;
     simulator.shutdown().await;
     guard.shutdown(Duration::from_secs(1)).await;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A provider that misbehaves in every way that leaves the money in doubt.
@@ -110,8 +128,18 @@ fn provider(seed: u64) -> simulator::Config {
         (Fault::SendFailed, 20),
         (Fault::NotEnough, 2),
     ];
-    let table = faults.into_iter().fold(FaultTable::default(), |table, (fault, per_mille)| table.with_send(fault, per_mille));
-    simulator::Config { time_scale: TIME_SCALE, seed, faults: table, hold: Duration::from_secs(2), ..Default::default() }
+    let table = faults
+        .into_iter()
+        .fold(FaultTable::default(), |table, (fault, per_mille)| {
+            table.with_send(fault, per_mille)
+        });
+    simulator::Config {
+        time_scale: TIME_SCALE,
+        seed,
+        faults: table,
+        hold: Duration::from_secs(2),
+        ..Default::default()
+    }
 }
 
 fn config(folder: &std::path::Path, simulator: &Simulator) -> Config {
@@ -134,7 +162,9 @@ fn config(folder: &std::path::Path, simulator: &Simulator) -> Config {
         ca_file: None,
         shops: None,
     };
-    config.credentials.insert("simulator".to_owned(), credential);
+    config
+        .credentials
+        .insert("simulator".to_owned(), credential);
     config
 }
 
@@ -144,7 +174,9 @@ struct Bearer(MetadataValue<tonic::metadata::Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
         Ok(request)
     }
 }
@@ -158,8 +190,13 @@ struct Demo {
 
 impl Demo {
     async fn connect(running: &Running, key: &str) -> anyhow::Result<Self> {
-        let channel = Channel::from_shared(format!("http://{}", running.grpc_addr))?.connect().await?;
-        Ok(Self { channel, bearer: Bearer(format!("Bearer {key}").parse()?) })
+        let channel = Channel::from_shared(format!("http://{}", running.grpc_addr))?
+            .connect()
+            .await?;
+        Ok(Self {
+            channel,
+            bearer: Bearer(format!("Bearer {key}").parse()?),
+        })
     }
 
     fn campaigns(&self) -> CampaignServiceClient<Authorized> {
@@ -172,8 +209,14 @@ impl Demo {
 
     /// A shop, an account, a campaign with money, and people.
     async fn prepare(&self, simulator: &Simulator, people: u32) -> anyhow::Result<i64> {
-        let mut admin = AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
-        let shop = pb::CreateShopRequest { request_id: "demo-shop".into(), shop_id: SHOP, name: "Demo shop".into(), ..Default::default() };
+        let mut admin =
+            AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
+        let shop = pb::CreateShopRequest {
+            request_id: "demo-shop".into(),
+            shop_id: SHOP,
+            name: "Demo shop".into(),
+            ..Default::default()
+        };
         admin.create_shop(shop).await?;
         let merchant = simulator.merchant();
         let account = pb::CreateProviderAccountRequest {
@@ -187,7 +230,12 @@ impl Demo {
             queries_per_second: 2_000,
             ..Default::default()
         };
-        let account = admin.create_provider_account(account).await?.into_inner().account.unwrap_or_default();
+        let account = admin
+            .create_provider_account(account)
+            .await?
+            .into_inner()
+            .account
+            .unwrap_or_default();
         let campaign = self.campaign(account.account_id).await?;
         self.upsert(merchant.appid(), people).await?;
         Ok(campaign)
@@ -199,7 +247,11 @@ impl Demo {
             shop_id: SHOP,
             request_id: "demo-campaign".into(),
             code: "new-year".into(),
-            amount: Some(pb::AmountRule { r#type: pb::AmountType::Random.into(), min_fen: 100, max_fen: 200 }),
+            amount: Some(pb::AmountRule {
+                r#type: pb::AmountType::Random.into(),
+                min_fen: 100,
+                max_fen: 200,
+            }),
             texts: Some(pb::RedPacketTexts {
                 send_name: "天虹百货".into(),
                 act_name: "新年红包".into(),
@@ -210,22 +262,42 @@ impl Demo {
             account_id,
             ..Default::default()
         };
-        let made = campaigns.create_campaign(draft).await?.into_inner().campaign.unwrap_or_default();
+        let made = campaigns
+            .create_campaign(draft)
+            .await?
+            .into_inner()
+            .campaign
+            .unwrap_or_default();
         let campaign_id = made.campaign_id;
-        let fund = pb::FundCampaignRequest { shop_id: SHOP, request_id: "demo-fund".into(), campaign_id, amount_fen: BUDGET_FEN, ..Default::default() };
+        let fund = pb::FundCampaignRequest {
+            shop_id: SHOP,
+            request_id: "demo-fund".into(),
+            campaign_id,
+            amount_fen: BUDGET_FEN,
+            ..Default::default()
+        };
         campaigns.fund_campaign(fund).await?;
-        let activate = pb::ActivateCampaignRequest { shop_id: SHOP, request_id: "demo-activate".into(), campaign_id, ..Default::default() };
+        let activate = pb::ActivateCampaignRequest {
+            shop_id: SHOP,
+            request_id: "demo-activate".into(),
+            campaign_id,
+            ..Default::default()
+        };
         campaigns.activate_campaign(activate).await?;
         Ok(campaign_id)
     }
 
     async fn upsert(&self, appid: &str, people: u32) -> anyhow::Result<()> {
-        let mut audience = AudienceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
+        let mut audience =
+            AudienceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
         let recipients = (1..=people).map(|n| pb::RecipientInput {
             uid: format!("user-{n}"),
             nickname: format!("用户{n}"),
             mobile: format!("138{n:08}"),
-            openids: vec![pb::OpenidInput { appid: appid.to_owned(), openid: format!("oDemo{n:023}") }],
+            openids: vec![pb::OpenidInput {
+                appid: appid.to_owned(),
+                openid: format!("oDemo{n:023}"),
+            }],
         });
         let request = pb::UpsertRecipientsRequest {
             shop_id: SHOP,
@@ -248,64 +320,110 @@ impl Demo {
         };
         let sent = self.issuances().send_to_users(request).await?.into_inner();
         let batch = sent.batch.context("a send without batch")?;
-        writeln!(std::io::stdout(), "accepted {people} red packets, {} yuan, in one transaction", Fen(batch.amount_fen))?;
+        writeln!(
+            std::io::stdout(),
+            "accepted {people} red packets, {} yuan, in one transaction",
+            Fen(batch.amount_fen)
+        )?;
         Ok(batch.batch_id)
     }
 
     /// Shows the stream of the batch's counts until nothing is in doubt.
     async fn watch(&self, batch_id: i64, packets: u64) -> anyhow::Result<()> {
         let bar = bar(packets, "sending");
-        let request = pb::WatchBatchRequest { shop_id: SHOP, batch_id };
+        let request = pb::WatchBatchRequest {
+            shop_id: SHOP,
+            batch_id,
+        };
         let mut stream = self.issuances().watch_batch(request).await?.into_inner();
         let watching = async {
             while let Some(message) = stream.message().await? {
-                let counts = message.batch.and_then(|batch| batch.counts).unwrap_or_default();
+                let counts = message
+                    .batch
+                    .and_then(|batch| batch.counts)
+                    .unwrap_or_default();
                 let open = counts.queued_count + counts.sending_count + counts.unknown_count;
                 bar.set_position(packets.saturating_sub(open.unsigned_abs()));
                 bar.set_message(format!("{} in doubt", counts.unknown_count));
             }
             Ok::<_, tonic::Status>(())
         };
-        tokio::time::timeout(PATIENCE, watching).await.context("the batch does not settle")??;
+        tokio::time::timeout(PATIENCE, watching)
+            .await
+            .context("the batch does not settle")??;
         bar.finish_with_message("nothing in doubt any more");
         Ok(())
     }
 
     /// Waits until every packet was taken, came back, or failed by proof.
-    async fn wait_until_ended(&self, campaign: i64, packets: u64) -> anyhow::Result<BTreeMap<i32, pb::CampaignStateStats>> {
+    async fn wait_until_ended(
+        &self,
+        campaign: i64,
+        packets: u64,
+    ) -> anyhow::Result<BTreeMap<i32, pb::CampaignStateStats>> {
         let bar = bar(packets, "living through 49 hours");
         let waiting = async {
             loop {
                 let stats = self.stats(campaign).await?;
                 let ended = |state: i32| {
                     use pb::IssuanceState as S;
-                    [S::Received, S::Refunded, S::Failed, S::Cancelled, S::Review].iter().any(|s| i32::from(*s) == state)
+                    [S::Received, S::Refunded, S::Failed, S::Cancelled, S::Review]
+                        .iter()
+                        .any(|s| i32::from(*s) == state)
                 };
-                let done: i64 = stats.states.iter().filter(|s| ended(s.state)).map(|s| s.issuance_count).sum();
+                let done: i64 = stats
+                    .states
+                    .iter()
+                    .filter(|s| ended(s.state))
+                    .map(|s| s.issuance_count)
+                    .sum();
                 bar.set_position(done.unsigned_abs());
                 if done.unsigned_abs() >= packets {
-                    return Ok::<_, anyhow::Error>(stats.states.into_iter().map(|s| (s.state, s)).collect());
+                    return Ok::<_, anyhow::Error>(
+                        stats.states.into_iter().map(|s| (s.state, s)).collect(),
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
         };
-        let states = tokio::time::timeout(PATIENCE, waiting).await.context("some packets do not end")??;
+        let states = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .context("some packets do not end")??;
         bar.finish_with_message("every packet has ended");
         Ok(states)
     }
 
     async fn stats(&self, campaign_id: i64) -> anyhow::Result<pb::GetCampaignStatsResponse> {
-        let request = pb::GetCampaignStatsRequest { shop_id: SHOP, campaign_id };
-        Ok(self.campaigns().get_campaign_stats(request).await?.into_inner())
+        let request = pb::GetCampaignStatsRequest {
+            shop_id: SHOP,
+            campaign_id,
+        };
+        Ok(self
+            .campaigns()
+            .get_campaign_stats(request)
+            .await?
+            .into_inner())
     }
 
-    async fn report(&self, campaign: i64, states: &BTreeMap<i32, pb::CampaignStateStats>) -> anyhow::Result<pb::Budget> {
+    async fn report(
+        &self,
+        campaign: i64,
+        states: &BTreeMap<i32, pb::CampaignStateStats>,
+    ) -> anyhow::Result<pb::Budget> {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["state", "packets", "yuan"]);
+        table
+            .load_style(presets::UTF8_FULL_CONDENSED)
+            .set_header(["state", "packets", "yuan"]);
         for (state, stats) in states {
-            let name = pb::IssuanceState::try_from(*state).unwrap_or_default().as_str_name();
+            let name = pb::IssuanceState::try_from(*state)
+                .unwrap_or_default()
+                .as_str_name();
             let name = name.trim_start_matches("ISSUANCE_STATE_");
-            table.add_row([name.to_owned(), stats.issuance_count.to_string(), Fen(stats.amount_fen).to_string()]);
+            table.add_row([
+                name.to_owned(),
+                stats.issuance_count.to_string(),
+                Fen(stats.amount_fen).to_string(),
+            ]);
         }
         let budget = self.stats(campaign).await?.budget.unwrap_or_default();
         let mut out = std::io::stdout();
@@ -333,38 +451,83 @@ fn bar(length: u64, what: &'static str) -> ProgressBar {
 }
 
 /// The provider's books beside ours. True when they agree and every rule holds.
-async fn compare(running: &Running, simulator: &Simulator, budget: &pb::Budget) -> anyhow::Result<bool> {
+async fn compare(
+    running: &Running,
+    simulator: &Simulator,
+    budget: &pb::Budget,
+) -> anyhow::Result<bool> {
     let payments = simulator.books().payments();
     let ours = running.store.numbers(&simulator.merchant().mch_id).await?;
     let broken = differences(&ours, &payments);
     let findings = running.store.verify().await?;
-    let taken: i64 = payments.iter().filter(|p| p.state == simulator::State::Received).map(|p| p.amount_fen).sum();
+    let taken: i64 = payments
+        .iter()
+        .filter(|p| p.state == simulator::State::Received)
+        .map(|p| p.amount_fen)
+        .sum();
     let equal = taken == budget.paid_fen;
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["", "provider's books", "ours"]);
-    table.add_row(["yuan taken by recipients".to_owned(), Fen(taken).to_string(), Fen(budget.paid_fen).to_string()]);
-    table.add_row(["payments paid twice".to_owned(), payments.iter().filter(|p| p.times_paid > 1).count().to_string(), "0".to_owned()]);
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_header(["", "provider's books", "ours"]);
+    table.add_row([
+        "yuan taken by recipients".to_owned(),
+        Fen(taken).to_string(),
+        Fen(budget.paid_fen).to_string(),
+    ]);
+    table.add_row([
+        "payments paid twice".to_owned(),
+        payments
+            .iter()
+            .filter(|p| p.times_paid > 1)
+            .count()
+            .to_string(),
+        "0".to_owned(),
+    ]);
     let mut out = std::io::stdout();
     writeln!(out, "{table}")?;
     for line in broken.iter().take(10) {
         writeln!(out, "  {line}")?;
     }
     for finding in &findings {
-        writeln!(out, "  broken: {} ({} times, {:?})", finding.check.rule, finding.count, finding.ids)?;
+        writeln!(
+            out,
+            "  broken: {} ({} times, {:?})",
+            finding.check.rule, finding.count, finding.ids
+        )?;
     }
     let sound = equal && broken.is_empty() && findings.is_empty();
-    writeln!(out, "{}", if sound { "\nthe books agree" } else { "\nTHE BOOKS DISAGREE" })?;
+    writeln!(
+        out,
+        "{}",
+        if sound {
+            "\nthe books agree"
+        } else {
+            "\nTHE BOOKS DISAGREE"
+        }
+    )?;
     Ok(sound)
 }
 
 fn invite(running: &Running, key: &str, campaign: i64) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "\nstill serving; end with Ctrl-C. Metrics: http://{}/metrics", running.admin_addr)?;
-    writeln!(out, "\n  grpcurl -plaintext -H 'authorization: Bearer {key}' \\")?;
+    writeln!(
+        out,
+        "\nstill serving; end with Ctrl-C. Metrics: http://{}/metrics",
+        running.admin_addr
+    )?;
+    writeln!(
+        out,
+        "\n  grpcurl -plaintext -H 'authorization: Bearer {key}' \\"
+    )?;
     writeln!(
         out,
         "    -d '{{\"shop_id\": {SHOP}, \"request_id\": \"mine-1\", \"campaign_id\": {campaign}, \"uids\": [\"user-1\"], \"source\": \"ISSUANCE_SOURCE_MANUAL\", \"wait\": true}}' \\"
     )?;
-    writeln!(out, "    {} hongbao.v1.IssuanceService/SendToUsers", running.grpc_addr)?;
+    writeln!(
+        out,
+        "    {} hongbao.v1.IssuanceService/SendToUsers",
+        running.grpc_addr
+    )?;
     Ok(())
 }

@@ -21,6 +21,10 @@ pub struct KeygenArgs {
 pub fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     crate::app::write_key_file(&args.out)?;
     let mut out = std::io::stdout();
-    writeln!(out, "{} made. Keep a copy of it apart from the database: neither is of use without the other.", args.out.display())?;
+    writeln!(
+        out,
+        "{} made. Keep a copy of it apart from the database: neither is of use without the other.",
+        args.out.display()
+    )?;
     Ok(ExitCode::SUCCESS)
 }

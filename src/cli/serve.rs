@@ -47,7 +47,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// How a configuration reports on itself.
 #[must_use]
 pub fn settings(config: &Config) -> telemetry::Settings {
-    let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let host = || {
+        std::env::var("HOSTNAME")
+            .ok()
+            .filter(|name| !name.is_empty())
+    };
     let instance = config.telemetry.service_instance.clone().or_else(host);
     telemetry::Settings {
         log_format: config.telemetry.log_format,
@@ -61,11 +65,20 @@ pub fn settings(config: &Config) -> telemetry::Settings {
 /// The first start of an embedded installation: its key is shown here and nowhere else.
 fn welcome(key: &str, addr: std::net::SocketAddr) -> anyhow::Result<()> {
     let mut out = std::io::stderr();
-    writeln!(out, "\nThis is the first start. An app \"operator\" was made; its key is shown this once:\n")?;
+    writeln!(
+        out,
+        "\nThis is the first start. An app \"operator\" was made; its key is shown this once:\n"
+    )?;
     writeln!(out, "    export HONGBAO_KEY={key}\n")?;
     writeln!(out, "Try it:\n")?;
-    writeln!(out, "    grpcurl -plaintext -H \"authorization: Bearer $HONGBAO_KEY\" \\")?;
-    writeln!(out, "      -d '{{\"request_id\": \"shop-1\", \"shop_id\": 1, \"name\": \"First shop\"}}' \\")?;
+    writeln!(
+        out,
+        "    grpcurl -plaintext -H \"authorization: Bearer $HONGBAO_KEY\" \\"
+    )?;
+    writeln!(
+        out,
+        "      -d '{{\"request_id\": \"shop-1\", \"shop_id\": 1, \"name\": \"First shop\"}}' \\"
+    )?;
     writeln!(out, "      {addr} hongbao.v1.AdminService/CreateShop\n")?;
     Ok(())
 }

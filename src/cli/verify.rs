@@ -41,22 +41,42 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     if let (Some(books), Some(mch_id)) = (&args.books, &args.mch_id) {
         let broken = compare(&store, books, mch_id).await?;
         sound &= broken.is_empty();
-        writeln!(out, "{} differences from the provider's books", broken.len())?;
+        writeln!(
+            out,
+            "{} differences from the provider's books",
+            broken.len()
+        )?;
         for line in broken.iter().take(20) {
             writeln!(out, "  {line}")?;
         }
     }
     store.close().await;
-    writeln!(out, "{}", if sound { "every rule holds" } else { "RULES ARE BROKEN" })?;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    writeln!(
+        out,
+        "{}",
+        if sound {
+            "every rule holds"
+        } else {
+            "RULES ARE BROKEN"
+        }
+    )?;
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The checks and what they found.
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["rule", "broken by", "which"]);
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_header(["rule", "broken by", "which"]);
     for check in CHECKS {
-        let found = findings.iter().find(|finding| finding.check.name == check.name);
+        let found = findings
+            .iter()
+            .find(|finding| finding.check.name == check.name);
         let count = found.map_or(0, |finding| finding.count);
         let ids = found.map_or_else(String::new, |finding| format!("{:?}", finding.ids));
         table.add_row([Cell::new(check.rule), Cell::new(count), Cell::new(ids)]);
@@ -84,17 +104,27 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
         match ours.get(number.as_str()) {
             None => broken.push(format!("{number} was paid, and is unknown here")),
             Some(mine) if mine.amount.0 != payment.amount_fen => {
-                broken.push(format!("{number} was paid with {} fen, and is {} fen here", payment.amount_fen, mine.amount.0));
+                broken.push(format!(
+                    "{number} was paid with {} fen, and is {} fen here",
+                    payment.amount_fen, mine.amount.0
+                ));
             }
             Some(mine) => {
                 // Ours may lag behind, but never say the contrary.
                 let contrary = match payment.state {
                     Theirs::Received => matches!(mine.state, State::Failed | State::Refunded),
-                    Theirs::Sent => matches!(mine.state, State::Failed | State::Refunded | State::Received),
+                    Theirs::Sent => matches!(
+                        mine.state,
+                        State::Failed | State::Refunded | State::Received
+                    ),
                     _ => matches!(mine.state, State::Received),
                 };
                 if contrary {
-                    broken.push(format!("{number} is {:?} there and {} here", payment.state, mine.state.name()));
+                    broken.push(format!(
+                        "{number} is {:?} there and {} here",
+                        payment.state,
+                        mine.state.name()
+                    ));
                 }
             }
         }
@@ -102,14 +132,26 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
     // Two numbers of one packet may both have been paid only if the first came back.
     let mut out: BTreeMap<i64, usize> = BTreeMap::new();
     for (number, mine) in ours {
-        let kept = paid.get(number.as_str()).is_some_and(|p| !matches!(p.state, Theirs::Refund | Theirs::Failed));
+        let kept = paid
+            .get(number.as_str())
+            .is_some_and(|p| !matches!(p.state, Theirs::Refund | Theirs::Failed));
         *out.entry(mine.issuance.0).or_default() += usize::from(kept);
     }
-    broken.extend(out.iter().filter(|(_, n)| **n > 1).map(|(id, n)| format!("issuance {id} is out {n} times")));
+    broken.extend(
+        out.iter()
+            .filter(|(_, n)| **n > 1)
+            .map(|(id, n)| format!("issuance {id} is out {n} times")),
+    );
     for (number, mine) in ours {
-        let sent = matches!(mine.state, State::Sent | State::Received | State::Refunding | State::Refunded);
+        let sent = matches!(
+            mine.state,
+            State::Sent | State::Received | State::Refunding | State::Refunded
+        );
         if sent && !paid.contains_key(number.as_str()) {
-            broken.push(format!("{number} is {} here, and was never paid", mine.state.name()));
+            broken.push(format!(
+                "{number} is {} here, and was never paid",
+                mine.state.name()
+            ));
         }
     }
     broken

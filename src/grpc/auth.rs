@@ -31,7 +31,11 @@ impl Caller {
     /// INTERNAL: the layer is missing, which is a bug.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let missing = || status::status(Error::internal("a call without caller", "auth layer"));
-        request.extensions().get::<Self>().cloned().ok_or_else(missing)
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(missing)
     }
 
     /// The shop that a request means.
@@ -42,7 +46,11 @@ impl Caller {
         let named = match raw {
             0 => None,
             raw => Some(ShopId::parse(raw).ok_or_else(|| {
-                Error::field("shop_id", Reason::IdInvalid, "must be a positive integer".to_owned())
+                Error::field(
+                    "shop_id",
+                    Reason::IdInvalid,
+                    "must be a positive integer".to_owned(),
+                )
             })?),
         };
         self.principal.shop(self.permission, named)
@@ -67,7 +75,10 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Auth { inner, identity: self.identity.clone() }
+        Auth {
+            inner,
+            identity: self.identity.clone(),
+        }
     }
 }
 
@@ -128,14 +139,22 @@ async fn admit(
     header: Option<http::HeaderValue>,
     permission: Permission,
 ) -> crate::domain::Result<Caller> {
-    let principal = identity.resolve(header.as_ref().and_then(|value| value.to_str().ok())).await?;
+    let principal = identity
+        .resolve(header.as_ref().and_then(|value| value.to_str().ok()))
+        .await?;
     principal.holds(permission)?;
-    Ok(Caller { principal, permission })
+    Ok(Caller {
+        principal,
+        permission,
+    })
 }
 
 /// The permission of a path; nothing for paths that are not ours.
 fn permission_of(path: &str) -> Option<Permission> {
-    PERMISSIONS.iter().find(|(rpc, _)| *rpc == path).and_then(|(_, name)| Permission::parse(name))
+    PERMISSIONS
+        .iter()
+        .find(|(rpc, _)| *rpc == path)
+        .and_then(|(_, name)| Permission::parse(name))
 }
 
 #[cfg(test)]
@@ -145,7 +164,10 @@ mod tests {
     #[test]
     fn every_rpc_asks_for_a_permission_that_is_known_here() {
         for (path, name) in PERMISSIONS {
-            assert!(permission_of(path).is_some(), "{path} asks for {name}, which the domain does not know");
+            assert!(
+                permission_of(path).is_some(),
+                "{path} asks for {name}, which the domain does not know"
+            );
         }
         assert_eq!(permission_of("/grpc.health.v1.Health/Check"), None);
     }

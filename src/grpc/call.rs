@@ -27,7 +27,13 @@ pub fn call(
     body: &impl Message,
 ) -> Option<Call> {
     let rule = "1 to 64 characters of [A-Za-z0-9_.:-], a new one for every new call";
-    let request = fields.name(request_id, "request_id", RequestId::parse, Reason::RequestIdInvalid, rule)?;
+    let request = fields.name(
+        request_id,
+        "request_id",
+        RequestId::parse,
+        Reason::RequestIdInvalid,
+        rule,
+    )?;
     Some(Call {
         app: caller.principal.app,
         actor: format!("app:{}", caller.principal.name),

@@ -29,7 +29,14 @@ pub fn parse(fields: &mut Fields, size: i32, token: &str, scope: &[u8]) -> Optio
         Some(None)
     } else {
         let text = "not a next_page_token for these arguments; start again without one";
-        fields.take(decode(token, scope), "page_token", Reason::PageTokenInvalid, text).map(Some)
+        fields
+            .take(
+                decode(token, scope),
+                "page_token",
+                Reason::PageTokenInvalid,
+                text,
+            )
+            .map(Some)
     }?;
     Some(Page { before, size })
 }
@@ -63,7 +70,9 @@ fn checksum(id: i64, scope: &[u8]) -> [u8; 8] {
     hash.update(id.to_be_bytes());
     hash.update(scope);
     let mut sum = [0; 8];
-    sum.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    sum.iter_mut()
+        .zip(hash.finalize())
+        .for_each(|(to, from)| *to = from);
     sum
 }
 
@@ -84,7 +93,10 @@ mod tests {
     fn sizes_are_coerced_and_negative_ones_refused() {
         let mut fields = Fields::default();
         assert_eq!(parse(&mut fields, 0, "", b"").map(|p| p.size), Some(50));
-        assert_eq!(parse(&mut fields, 9_999, "", b"").map(|p| p.size), Some(500));
+        assert_eq!(
+            parse(&mut fields, 9_999, "", b"").map(|p| p.size),
+            Some(500)
+        );
         assert!(parse(&mut fields, -1, "", b"").is_none());
     }
 }

@@ -25,12 +25,22 @@ impl Fields {
     /// Notes that a field is wrong.
     pub fn bad(&mut self, path: impl Into<String>, reason: Reason, message: impl Into<String>) {
         if self.violations.len() < KEPT_MAX {
-            self.violations.push(Violation { path: path.into(), reason, message: message.into() });
+            self.violations.push(Violation {
+                path: path.into(),
+                reason,
+                message: message.into(),
+            });
         }
     }
 
     /// The value, or a note that it is wrong.
-    pub fn take<T>(&mut self, value: Option<T>, path: &str, reason: Reason, message: &str) -> Option<T> {
+    pub fn take<T>(
+        &mut self,
+        value: Option<T>,
+        path: &str,
+        reason: Reason,
+        message: &str,
+    ) -> Option<T> {
         if value.is_none() {
             self.bad(path, reason, message);
         }
@@ -50,16 +60,37 @@ impl Fields {
 
     /// A positive id that must be there.
     pub fn id<T>(&mut self, raw: i64, path: &str, make: fn(i64) -> Option<T>) -> Option<T> {
-        self.take(make(raw), path, Reason::IdInvalid, "must be a positive integer")
+        self.take(
+            make(raw),
+            path,
+            Reason::IdInvalid,
+            "must be a positive integer",
+        )
     }
 
     /// A positive id, or none where it is 0. The outer option is nothing if it is wrong.
-    pub fn optional_id<T>(&mut self, raw: i64, path: &str, make: fn(i64) -> Option<T>) -> Option<Option<T>> {
-        if raw == 0 { Some(None) } else { self.id(raw, path, make).map(Some) }
+    pub fn optional_id<T>(
+        &mut self,
+        raw: i64,
+        path: &str,
+        make: fn(i64) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if raw == 0 {
+            Some(None)
+        } else {
+            self.id(raw, path, make).map(Some)
+        }
     }
 
     /// A text that is parsed by its own type.
-    pub fn name<T>(&mut self, raw: &str, path: &str, make: fn(&str) -> Option<T>, reason: Reason, rule: &str) -> Option<T> {
+    pub fn name<T>(
+        &mut self,
+        raw: &str,
+        path: &str,
+        make: fn(&str) -> Option<T>,
+        reason: Reason,
+        rule: &str,
+    ) -> Option<T> {
         if raw.is_empty() {
             self.bad(path, Reason::FieldRequired, format!("required: {rule}"));
             return None;
@@ -70,31 +101,54 @@ impl Fields {
     /// A positive amount.
     pub fn amount(&mut self, raw: i64, path: &str) -> Option<Fen> {
         let amount = (raw > 0).then_some(Fen(raw));
-        self.take(amount, path, Reason::AmountOutOfRange, "must be a positive number of fen")
+        self.take(
+            amount,
+            path,
+            Reason::AmountOutOfRange,
+            "must be a positive number of fen",
+        )
     }
 
     /// A number within bounds.
     pub fn within(&mut self, raw: i64, path: &str, min: i64, max: i64) -> Option<i64> {
         let value = (min..=max).contains(&raw).then_some(raw);
-        self.take(value, path, Reason::OutOfRange, &format!("must be {min} to {max}"))
+        self.take(
+            value,
+            path,
+            Reason::OutOfRange,
+            &format!("must be {min} to {max}"),
+        )
     }
 
     /// A time, or none where it is absent. The outer option is nothing if it is wrong.
     pub fn time(&mut self, raw: Option<&PbTimestamp>, path: &str) -> Option<Option<Timestamp>> {
         let Some(raw) = raw else { return Some(None) };
         let time = Timestamp::from_parts(raw.seconds, raw.nanos);
-        self.take(time, path, Reason::TimeRangeInvalid, "must lie in 1970 to 9999").map(Some)
+        self.take(
+            time,
+            path,
+            Reason::TimeRangeInvalid,
+            "must lie in 1970 to 9999",
+        )
+        .map(Some)
     }
 
     /// A free text within a bound of bytes, without hidden characters.
     pub fn text(&mut self, raw: &str, path: &str, bytes_max: usize) -> Option<String> {
         if raw.len() > bytes_max {
-            let text = format!("has {} bytes in UTF-8, at most {bytes_max} are taken; it is never cut", raw.len());
+            let text = format!(
+                "has {} bytes in UTF-8, at most {bytes_max} are taken; it is never cut",
+                raw.len()
+            );
             self.bad(path, Reason::TextTooLong, text);
             return None;
         }
         if has_hidden(raw) {
-            self.bad(path, Reason::TextInvalid, "has control or invisible characters");
+            self.bad(
+                path,
+                Reason::TextInvalid,
+                "has control or invisible characters",
+            );
             return None;
         }
         Some(raw.to_owned())
@@ -103,32 +157,58 @@ impl Fields {
     /// The texts of a packet, all of them required but the scene.
     pub fn texts(&mut self, raw: Option<&pb::RedPacketTexts>, path: &str) -> Option<Texts> {
         let Some(raw) = raw else {
-            self.bad(path, Reason::FieldRequired, "required: send_name, act_name, wishing and remark");
+            self.bad(
+                path,
+                Reason::FieldRequired,
+                "required: send_name, act_name, wishing and remark",
+            );
             return None;
         };
         let values = [&raw.send_name, &raw.act_name, &raw.wishing, &raw.remark];
         let mut read = TEXT_BOUNDS.iter().zip(values).map(|((name, max), value)| {
             let path = format!("{path}.{name}");
             if value.is_empty() {
-                self.bad(path, Reason::FieldRequired, format!("required: 1 to {max} bytes"));
+                self.bad(
+                    path,
+                    Reason::FieldRequired,
+                    format!("required: 1 to {max} bytes"),
+                );
                 return None;
             }
             self.text(value, &path, *max)
         });
-        let (send_name, act_name, wishing, remark) = (read.next()?, read.next()?, read.next()?, read.next()?);
+        let (send_name, act_name, wishing, remark) =
+            (read.next()?, read.next()?, read.next()?, read.next()?);
         drop(read);
         let scene_id = if raw.scene_id.is_empty() {
             Some(None)
         } else {
             let path = format!("{path}.scene_id");
-            self.take(Scene::parse(&raw.scene_id), &path, Reason::EnumUnknown, "must be PRODUCT_1 to PRODUCT_8").map(Some)
+            self.take(
+                Scene::parse(&raw.scene_id),
+                &path,
+                Reason::EnumUnknown,
+                "must be PRODUCT_1 to PRODUCT_8",
+            )
+            .map(Some)
         };
-        Some(Texts { send_name: send_name?, act_name: act_name?, wishing: wishing?, remark: remark?, scene_id: scene_id? })
+        Some(Texts {
+            send_name: send_name?,
+            act_name: act_name?,
+            wishing: wishing?,
+            remark: remark?,
+            scene_id: scene_id?,
+        })
     }
 
     /// A choice that must be made.
     pub fn choice<T>(&mut self, raw: i32, path: &str, make: fn(i32) -> Option<T>) -> Option<T> {
-        self.take(make(raw), path, Reason::EnumUnknown, "must be one of the values of the contract, and not UNSPECIFIED")
+        self.take(
+            make(raw),
+            path,
+            Reason::EnumUnknown,
+            "must be one of the values of the contract, and not UNSPECIFIED",
+        )
     }
 }
 
@@ -148,7 +228,11 @@ mod tests {
         };
         assert!(fields.texts(Some(&texts), "texts").is_none());
         let error = fields.finish::<()>(None).unwrap_err();
-        let found: Vec<(&str, Reason)> = error.violations.iter().map(|v| (v.path.as_str(), v.reason)).collect();
+        let found: Vec<(&str, Reason)> = error
+            .violations
+            .iter()
+            .map(|v| (v.path.as_str(), v.reason))
+            .collect();
         assert_eq!(
             found,
             [

@@ -66,7 +66,9 @@ pub struct Settings {
 
 /// Every RPC as metrics name it: `hongbao.v1.CampaignService/GetCampaign`.
 pub fn methods() -> impl Iterator<Item = &'static str> {
-    PERMISSIONS.iter().map(|(path, _)| path.trim_start_matches('/'))
+    PERMISSIONS
+        .iter()
+        .map(|(path, _)| path.trim_start_matches('/'))
 }
 
 /// The services whose health a client may ask for, beside "" and the probes'.
@@ -80,11 +82,17 @@ const SERVICES: [&str; 4] = [
 /// Says whether this replica takes calls. `liveness` is always yes: a probe that
 /// looked at the database would restart every replica when that is away.
 pub async fn report(reporter: &HealthReporter, serving: bool) {
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let status = if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
     for name in SERVICES.into_iter().chain(["", "readiness"]) {
         reporter.set_service_status(name, status).await;
     }
-    reporter.set_service_status("liveness", ServingStatus::Serving).await;
+    reporter
+        .set_service_status("liveness", ServingStatus::Serving)
+        .await;
 }
 
 /// Lets watchers of health go, or they would hold up the end for ever.
@@ -105,16 +113,28 @@ pub async fn serve(
     settings: Settings,
     metrics: Metrics,
     tracker: TaskTracker,
-    health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
 ) -> anyhow::Result<()> {
     let stop = backend.stop.clone();
     // serve_with_incoming ignores the builder's nodelay; without it every answer waits 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(Duration::from_secs(60)));
     let layers = tower::ServiceBuilder::new()
         .layer(TraceLayer::new(metrics.clone(), trace::random_request_id))
-        .layer(DeadlineLayer::new(tracker, settings.deadline_default, settings.deadline_max))
+        .layer(DeadlineLayer::new(
+            tracker,
+            settings.deadline_default,
+            settings.deadline_max,
+        ))
         .layer(AuthLayer::new(backend.identity.clone()))
-        .layer(RateLimitLayer::new(settings.calls_per_second, settings.burst, metrics));
+        .layer(RateLimitLayer::new(
+            settings.calls_per_second,
+            settings.burst,
+            metrics,
+        ));
     let mut router = Server::builder()
         .layer(layers)
         // tonic unsets hyper's own limits; each of these has to be said.
@@ -128,7 +148,9 @@ pub async fn serve(
         .add_service(health);
     if settings.reflection {
         // grpcurl of many machines still asks for v1alpha.
-        router = router.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        router = router
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
     }
     macro_rules! limited {
         ($server:ident) => {

@@ -21,8 +21,11 @@ pub fn status(error: Error) -> Status {
         tracing::error!(reason = error.reason.name(), source = ?error.source, "{}", error.message);
     }
     let count = error.violations.len();
-    let mut metadata: std::collections::HashMap<String, String> =
-        error.facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut metadata: std::collections::HashMap<String, String> = error
+        .facts
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     if count > 0 {
         metadata.insert("violation_count".to_owned(), count.to_string());
     }
@@ -30,7 +33,12 @@ pub fn status(error: Error) -> Status {
     if count > 0 {
         let shown = error.violations.into_iter().take(VIOLATIONS_MAX);
         let violations: Vec<FieldViolation> = shown
-            .map(|v| FieldViolation { field: v.path, description: v.message, reason: v.reason.name().to_owned(), localized_message: None })
+            .map(|v| FieldViolation {
+                field: v.path,
+                description: v.message,
+                reason: v.reason.name().to_owned(),
+                localized_message: None,
+            })
             .collect();
         details.set_bad_request(violations);
     }
@@ -43,7 +51,9 @@ pub fn status(error: Error) -> Status {
 fn retry_after(reason: Reason) -> Option<Duration> {
     match reason {
         Reason::ConcurrentUpdate => Some(Duration::from_millis(200)),
-        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded => Some(Duration::from_secs(1)),
+        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded => {
+            Some(Duration::from_secs(1))
+        }
         _ => None,
     }
 }
@@ -84,7 +94,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::AccountNotFound
         | Reason::AppNotFound
         | Reason::KeyNotFound => Code::NotFound,
-        Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => Code::AlreadyExists,
+        Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
+            Code::AlreadyExists
+        }
         Reason::OpenidMissing
         | Reason::CampaignNotActive
         | Reason::CampaignPaused

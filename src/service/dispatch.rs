@@ -38,7 +38,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { concurrency: 64, lease: Duration::from_secs(60), poll: Duration::from_millis(200) }
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_millis(200),
+        }
     }
 }
 
@@ -69,7 +73,11 @@ impl Dispatcher {
     /// under way then is finished and settled by tracked tasks.
     pub async fn run(self) {
         let (answers, settled) = mpsc::channel(ANSWERS_MAX);
-        self.tracker.spawn(settle_all(self.store.clone(), self.metrics.clone(), settled));
+        self.tracker.spawn(settle_all(
+            self.store.clone(),
+            self.metrics.clone(),
+            settled,
+        ));
         let mut lanes: HashMap<AccountId, tokio::task::JoinHandle<()>> = HashMap::new();
         while !self.stop.is_cancelled() {
             match self.store.enabled_accounts().await {
@@ -112,7 +120,10 @@ async fn run_lane(dispatcher: Dispatcher, id: AccountId, lane: Lane) {
         let woken = dispatcher.wake.notified();
         let claimed = match dispatcher.store.account(id).await {
             Ok(account) if !account.row.enabled => {
-                tracing::info!(account_id = id.0, "the account is disabled; its packets wait");
+                tracing::info!(
+                    account_id = id.0,
+                    "the account is disabled; its packets wait"
+                );
                 return;
             }
             // New limits need a new lane; the supervisor starts it.
@@ -154,15 +165,25 @@ async fn round(
         if limit == 0 {
             continue;
         }
-        let lease = dispatcher.store.clock().stretched(dispatcher.settings.lease);
+        let lease = dispatcher
+            .store
+            .clock()
+            .stretched(dispatcher.settings.lease);
         let began = clock::monotonic();
-        let claims = dispatcher.store.claim(account, job, u64::try_from(limit).unwrap_or(1), lease).await?;
+        let claims = dispatcher
+            .store
+            .claim(account, job, u64::try_from(limit).unwrap_or(1), lease)
+            .await?;
         if claims.cancelled > 0 {
-            dispatcher.metrics.transitions("QUEUED", "CANCELLED", claims.cancelled);
+            dispatcher
+                .metrics
+                .transitions("QUEUED", "CANCELLED", claims.cancelled);
         }
         more |= claims.packets.len() == limit && limit > 1 || claims.cancelled > 0;
         for packet in claims.packets {
-            let Ok(permit) = Arc::clone(room).acquire_owned().await else { return Ok(false) };
+            let Ok(permit) = Arc::clone(room).acquire_owned().await else {
+                return Ok(false);
+            };
             let lane = lane.clone();
             let account = account.clone();
             dispatcher.tracker.spawn(async move {
@@ -176,13 +197,21 @@ async fn round(
 
 /// How many payments may be begun: none while the breaker is open, one as a probe
 /// when it is due, and then any number again.
-async fn send_allowance(dispatcher: &Dispatcher, account: &provider_account::Model) -> Result<usize> {
-    let Some(until) = account.breaker_until else { return Ok(usize::MAX) };
+async fn send_allowance(
+    dispatcher: &Dispatcher,
+    account: &provider_account::Model,
+) -> Result<usize> {
+    let Some(until) = account.breaker_until else {
+        return Ok(usize::MAX);
+    };
     let now: Timestamp = dispatcher.store.now().await?;
     if until > now {
         return Ok(0);
     }
-    let wait = dispatcher.store.clock().stretched(dispatcher.settings.lease);
+    let wait = dispatcher
+        .store
+        .clock()
+        .stretched(dispatcher.settings.lease);
     let mine = dispatcher.store.take_probe(account.id, until, wait).await?;
     Ok(usize::from(mine))
 }

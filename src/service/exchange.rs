@@ -10,10 +10,10 @@ use tracing::Instrument as _;
 
 use super::dispatch::{Dispatcher, Settings};
 use crate::clock;
+use crate::domain::State;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{QueryOutcome, SendOutcome};
 use crate::domain::schedule::Job;
-use crate::domain::State;
 use crate::provider::{Payment, Provider, Said};
 use crate::store::Store;
 use crate::store::claim::Claimed;
@@ -57,7 +57,9 @@ impl Lane {
             let rate = NonZeroU32::new(per_second.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
             // A burst of a tenth of a second: providers count in short windows.
             let burst = NonZeroU32::new(rate.get() / 10).unwrap_or(NonZeroU32::MIN);
-            Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
+            Arc::new(RateLimiter::direct(
+                Quota::per_second(rate).allow_burst(burst),
+            ))
         };
         Self {
             store: dispatcher.store.clone(),
@@ -79,7 +81,13 @@ impl Lane {
     }
 
     /// Speaks to the provider about a packet and hands the answer on.
-    pub async fn exchange(&self, account: &provider_account::Model, job: Job, packet: Claimed, began: Instant) {
+    pub async fn exchange(
+        &self,
+        account: &provider_account::Model,
+        job: Job,
+        packet: Claimed,
+        began: Instant,
+    ) {
         let span = tracing::info_span!(
             "exchange",
             issuance_id = packet.issuance.id.0,
@@ -89,10 +97,18 @@ impl Lane {
         if let Some(traceparent) = &packet.issuance.traceparent {
             telemetry::link_span_to(&span, traceparent);
         }
-        self.exchange_in_span(account, job, packet, began).instrument(span).await;
+        self.exchange_in_span(account, job, packet, began)
+            .instrument(span)
+            .await;
     }
 
-    async fn exchange_in_span(&self, account: &provider_account::Model, job: Job, packet: Claimed, began: Instant) {
+    async fn exchange_in_span(
+        &self,
+        account: &provider_account::Model,
+        job: Job,
+        packet: Claimed,
+        began: Instant,
+    ) {
         match job {
             Job::Send => self.sends.until_ready().await,
             Job::Query | Job::Sync => self.queries.until_ready().await,
@@ -126,7 +142,12 @@ impl Lane {
             }
         };
         let took = Duration::from_millis(u64::try_from(exchange.duration_ms).unwrap_or(0));
-        self.metrics.provider_exchange(self.protocol.name(), exchange.call, outcome_label(&answer), took);
+        self.metrics.provider_exchange(
+            self.protocol.name(),
+            exchange.call,
+            outcome_label(&answer),
+            took,
+        );
         tracing::debug!(outcome = outcome_label(&answer), "answered");
         let settlement = Settlement {
             issuance: packet.issuance.id,
@@ -139,7 +160,9 @@ impl Lane {
             random: clock::random_u64(),
         };
         if self.answers.send(settlement).await.is_err() {
-            tracing::error!("nobody settles any more; the packet is asked about when its lease ends");
+            tracing::error!(
+                "nobody settles any more; the packet is asked about when its lease ends"
+            );
         }
     }
 
@@ -147,9 +170,17 @@ impl Lane {
     async fn mind_breaker(&self, account: &provider_account::Model, outcome: &SendOutcome) {
         let done = match outcome {
             SendOutcome::Rejected(rejection) if rejection.kind.stops_account() => {
-                match self.store.open_breaker(account.id, rejection.code.clone()).await {
+                match self
+                    .store
+                    .open_breaker(account.id, rejection.code.clone())
+                    .await
+                {
                     Ok(true) => {
-                        tracing::warn!(account_id = account.id.0, code = rejection.code, "the account is held back; its packets wait");
+                        tracing::warn!(
+                            account_id = account.id.0,
+                            code = rejection.code,
+                            "the account is held back; its packets wait"
+                        );
                         Ok(())
                     }
                     other => other.map(drop),
@@ -184,9 +215,14 @@ fn record<T>(said: &Said<T>) -> Exchange {
 fn outcome_label(answer: &Answer) -> &'static str {
     match answer {
         Answer::Send(SendOutcome::Accepted { .. }) => "accepted",
-        Answer::Send(SendOutcome::Rejected(_)) | Answer::Query(QueryOutcome::Rejected(_)) => "rejected",
-        Answer::Send(SendOutcome::Unknown(_)) | Answer::Query(QueryOutcome::Unknown(_)) => "unknown",
-        Answer::Send(SendOutcome::Mismatch { .. }) | Answer::Query(QueryOutcome::Mismatch { .. }) => "mismatch",
+        Answer::Send(SendOutcome::Rejected(_)) | Answer::Query(QueryOutcome::Rejected(_)) => {
+            "rejected"
+        }
+        Answer::Send(SendOutcome::Unknown(_)) | Answer::Query(QueryOutcome::Unknown(_)) => {
+            "unknown"
+        }
+        Answer::Send(SendOutcome::Mismatch { .. })
+        | Answer::Query(QueryOutcome::Mismatch { .. }) => "mismatch",
         Answer::Query(QueryOutcome::Known(_)) => "known",
         Answer::Query(QueryOutcome::NotFound) => "not_found",
     }
@@ -195,7 +231,11 @@ fn outcome_label(answer: &Answer) -> &'static str {
 /// Settles answers, as many at once as have arrived, until nobody sends any more.
 /// A database that is away is waited for: an answer in hand is worth more than a
 /// question later, though the question would find the same.
-pub(super) async fn settle_all(store: Store, metrics: Metrics, mut answers: mpsc::Receiver<Settlement>) {
+pub(super) async fn settle_all(
+    store: Store,
+    metrics: Metrics,
+    mut answers: mpsc::Receiver<Settlement>,
+) {
     let mut batch = Vec::with_capacity(SETTLE_MAX);
     while answers.recv_many(&mut batch, SETTLE_MAX).await > 0 {
         let settlements = std::mem::take(&mut batch);
@@ -222,10 +262,17 @@ pub(super) async fn settle_all(store: Store, metrics: Metrics, mut answers: mpsc
 fn report(metrics: &Metrics, settled: &crate::store::settle::Settled) {
     let id = settled.issuance.0;
     if settled.contradiction {
-        tracing::error!(issuance_id = id, state = settled.to.name(), "the provider contradicts itself; issuance {id} is frozen");
+        tracing::error!(
+            issuance_id = id,
+            state = settled.to.name(),
+            "the provider contradicts itself; issuance {id} is frozen"
+        );
     }
     if settled.late {
-        tracing::warn!(issuance_id = id, "an answer came after its lease; kept as evidence");
+        tracing::warn!(
+            issuance_id = id,
+            "an answer came after its lease; kept as evidence"
+        );
         return;
     }
     if settled.to == settled.from {
@@ -234,6 +281,9 @@ fn report(metrics: &Metrics, settled: &crate::store::settle::Settled) {
     metrics.transitions(settled.from.name(), settled.to.name(), 1);
     metrics.amount_fen(settled.to.name(), settled.amount.0.unsigned_abs());
     if settled.to == State::Review {
-        tracing::warn!(issuance_id = id, "issuance {id} needs a person: its outcome is in doubt");
+        tracing::warn!(
+            issuance_id = id,
+            "issuance {id} needs a person: its outcome is in doubt"
+        );
     }
 }

@@ -26,7 +26,13 @@ const REMEMBERED_MAX: usize = 10_000;
 pub fn new_key() -> (NewKey, String) {
     let (id, secret) = (clock::random_hex::<8>(), clock::random_hex::<32>());
     let text = format!("hb_{id}_{secret}");
-    (NewKey { id, hash: hash(&secret) }, text)
+    (
+        NewKey {
+            id,
+            hash: hash(&secret),
+        },
+        text,
+    )
 }
 
 fn hash(secret: &str) -> Vec<u8> {
@@ -56,7 +62,10 @@ impl Identity {
     /// Resolves against a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, known: Arc::default() }
+        Self {
+            store,
+            known: Arc::default(),
+        }
     }
 
     /// Whom the value of an `authorization` header stands for.
@@ -65,13 +74,18 @@ impl Identity {
     /// CREDENTIAL_MISSING, CREDENTIAL_INVALID (one wording for every way of being wrong).
     pub async fn resolve(&self, authorization: Option<&str>) -> Result<Arc<Principal>> {
         let Some(header) = authorization else {
-            let text = "send the key of your app as metadata: authorization: Bearer hb_…".to_owned();
+            let text =
+                "send the key of your app as metadata: authorization: Bearer hb_…".to_owned();
             return Err(Error::new(Reason::CredentialMissing, text));
         };
         let (id, secret) = split(header).ok_or_else(invalid)?;
         let shown = hash(secret);
         if let Some((kept, principal)) = self.remembered(id) {
-            return if same(&kept, &shown) { Ok(principal) } else { Err(invalid()) };
+            return if same(&kept, &shown) {
+                Ok(principal)
+            } else {
+                Err(invalid())
+            };
         }
         let (kept, principal) = self.store.key_holder(id).await?.ok_or_else(invalid)?;
         if !same(&kept, &shown) {
@@ -84,12 +98,17 @@ impl Identity {
 
     /// Forgets everything: after a key was revoked here.
     pub fn forget(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn remembered(&self, id: &str) -> Option<(Vec<u8>, Arc<Principal>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.get(id).filter(|entry| clock::monotonic().duration_since(entry.since) < REMEMBERED)?;
+        let entry = known
+            .get(id)
+            .filter(|entry| clock::monotonic().duration_since(entry.since) < REMEMBERED)?;
         Some((entry.hash.clone(), Arc::clone(&entry.principal)))
     }
 
@@ -98,7 +117,11 @@ impl Identity {
         if known.len() >= REMEMBERED_MAX {
             known.clear();
         }
-        let entry = Known { hash, principal: Arc::clone(principal), since: clock::monotonic() };
+        let entry = Known {
+            hash,
+            principal: Arc::clone(principal),
+            since: clock::monotonic(),
+        };
         known.insert(id.to_owned(), entry);
     }
 }
@@ -107,7 +130,8 @@ impl Identity {
 fn split(header: &str) -> Option<(&str, &str)> {
     let (scheme, key) = header.split_once(' ')?;
     let (id, secret) = key.trim().strip_prefix("hb_")?.split_once('_')?;
-    (scheme.eq_ignore_ascii_case("bearer") && id.len() == 16 && secret.len() == 64).then_some((id, secret))
+    (scheme.eq_ignore_ascii_case("bearer") && id.len() == 16 && secret.len() == 64)
+        .then_some((id, secret))
 }
 
 fn invalid() -> Error {
@@ -117,7 +141,12 @@ fn invalid() -> Error {
 
 /// Looks at every byte before it looks at the result.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |found, (a, b)| std::hint::black_box(found | (a ^ b))) == 0
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .fold(0, |found, (a, b)| std::hint::black_box(found | (a ^ b)))
+            == 0
 }
 
 #[cfg(test)]
@@ -135,7 +164,14 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for bad in ["", "Bearer", "Bearer x", "Basic hb_a_b", "Bearer hb__", "Bearer hb_0123456789abcdef_short"] {
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer x",
+            "Basic hb_a_b",
+            "Bearer hb__",
+            "Bearer hb_0123456789abcdef_short",
+        ] {
             assert!(split(bad).is_none(), "{bad}");
         }
     }

@@ -58,10 +58,16 @@ impl Issuer {
         }
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Job { command, reply }).map_err(|_| {
-            Error::new(Reason::ServerOverloaded, "too many calls wait to be accepted; repeat a little later".to_owned())
+            Error::new(
+                Reason::ServerOverloaded,
+                "too many calls wait to be accepted; repeat a little later".to_owned(),
+            )
         })?;
         answer.await.map_err(|_| {
-            Error::new(Reason::ShuttingDown, "the server shuts down; repeat with the same request_id".to_owned())
+            Error::new(
+                Reason::ShuttingDown,
+                "the server shuts down; repeat with the same request_id".to_owned(),
+            )
         })?
     }
 
@@ -83,7 +89,12 @@ impl Issuer {
     ///
     /// # Errors
     /// ISSUANCE_NOT_FOUND.
-    pub async fn await_issuance(&self, shop: ShopId, id: IssuanceId, until: Instant) -> Result<issuance::Model> {
+    pub async fn await_issuance(
+        &self,
+        shop: ShopId,
+        id: IssuanceId,
+        until: Instant,
+    ) -> Result<issuance::Model> {
         let mut pause = Pause::new(until);
         loop {
             let (row, _) = self.store.issuance(shop, &ByIssuance::Id(id)).await?;
@@ -103,7 +114,10 @@ struct Pause {
 
 impl Pause {
     fn new(until: Instant) -> Self {
-        Self { next: Duration::from_millis(10), until }
+        Self {
+            next: Duration::from_millis(10),
+            until,
+        }
     }
 
     /// False when there is no time left.
@@ -153,7 +167,8 @@ fn size(command: &Command) -> usize {
 /// One transaction for all; if that fails as a whole, one for each, so that one
 /// call cannot sink its neighbours.
 async fn accept(store: &Store, jobs: Vec<Job>) {
-    let (commands, replies): (Vec<Command>, Vec<_>) = jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
+    let (commands, replies): (Vec<Command>, Vec<_>) =
+        jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
     match store.issue(commands.clone()).await {
         Ok(results) => {
             for (reply, result) in replies.into_iter().zip(results) {
@@ -172,5 +187,8 @@ async fn accept(store: &Store, jobs: Vec<Job>) {
 
 async fn accept_one(store: &Store, command: Command) -> Result<Issued> {
     let results = store.issue(vec![command]).await?;
-    results.into_iter().next().unwrap_or_else(|| Err(Error::internal("a call without result", "issue")))
+    results
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Err(Error::internal("a call without result", "issue")))
 }

@@ -36,7 +36,11 @@ impl Providers {
         for (credential, shops) in credentials {
             let provider = Provider::new(Protocol::WechatPayV2, &credential, timeouts)
                 .map_err(|error| error.context(format!("credentials.{}", credential.name)))?;
-            let entry = Entry { mch_id: credential.mch_id.clone(), shops, provider };
+            let entry = Entry {
+                mch_id: credential.mch_id.clone(),
+                shops,
+                provider,
+            };
             by_name.insert(credential.name.clone(), entry);
         }
         Ok(Self { by_name })

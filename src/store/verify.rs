@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, Statement,
 };
 
 use super::Store;
@@ -207,7 +208,8 @@ impl Store {
         self.write_or_try(End::RollBack, |tx| {
             Box::pin(async move {
                 // A large database may take longer than a call may.
-                tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+                tx.execute_unprepared("SET LOCAL statement_timeout = 0")
+                    .await?;
                 run_checks(tx).await
             })
         })
@@ -225,7 +227,12 @@ impl Store {
         loop {
             let rows: Vec<(AttemptId, IssuanceId, String, State, Fen)> = attempt::Entity::find()
                 .select_only()
-                .columns([attempt::Column::Id, attempt::Column::IssuanceId, attempt::Column::MchBillno, attempt::Column::State])
+                .columns([
+                    attempt::Column::Id,
+                    attempt::Column::IssuanceId,
+                    attempt::Column::MchBillno,
+                    attempt::Column::State,
+                ])
                 .column(issuance::Column::AmountFen)
                 .join(
                     JoinType::InnerJoin,
@@ -242,9 +249,23 @@ impl Store {
                 .all(self.reader())
                 .await
                 .map_err(to_error)?;
-            let Some(last) = rows.last() else { return Ok(numbers) };
+            let Some(last) = rows.last() else {
+                return Ok(numbers);
+            };
             after = last.0;
-            numbers.extend(rows.into_iter().map(|(_, issuance, number, state, amount)| (number, Number { issuance, amount, state })));
+            numbers.extend(
+                rows.into_iter()
+                    .map(|(_, issuance, number, state, amount)| {
+                        (
+                            number,
+                            Number {
+                                issuance,
+                                amount,
+                                state,
+                            },
+                        )
+                    }),
+            );
         }
     }
 }
@@ -252,11 +273,20 @@ impl Store {
 async fn run_checks(db: &impl ConnectionTrait) -> Result<Vec<Finding>, Fault> {
     let mut findings = Vec::new();
     for check in CHECKS {
-        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), check.sql)).await?;
-        let ids: Vec<i64> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
+        let rows = db
+            .query_all_raw(Statement::from_string(db.get_database_backend(), check.sql))
+            .await?;
+        let ids: Vec<i64> = rows
+            .iter()
+            .map(|row| row.try_get("", "id"))
+            .collect::<Result<_, _>>()?;
         if !ids.is_empty() {
             let named = ids.iter().copied().take(NAMED_MAX).collect();
-            findings.push(Finding { check: *check, count: ids.len(), ids: named });
+            findings.push(Finding {
+                check: *check,
+                count: ids.len(),
+                ids: named,
+            });
         }
     }
     Ok(findings)
