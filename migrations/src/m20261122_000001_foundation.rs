@@ -13,11 +13,14 @@ pub(crate) struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
-        let (id, bytes) = match manager.get_database_backend() {
-            // A rowid is 64 bits wide; INTEGER PRIMARY KEY is its name.
-            DbBackend::Sqlite => ("INTEGER PRIMARY KEY", "BLOB"),
-            _ => ("BIGINT PRIMARY KEY", "BYTEA"),
+        // A rowid is 64 bits wide; INTEGER PRIMARY KEY is its name.
+        let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
+        let id = if sqlite {
+            "INTEGER PRIMARY KEY"
+        } else {
+            "BIGINT PRIMARY KEY"
         };
+        let bytes = if sqlite { "BLOB" } else { "BYTEA" };
         for statement in UP {
             db.execute_unprepared(&statement.replace("{id}", id).replace("{bytes}", bytes))
                 .await?;

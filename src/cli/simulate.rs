@@ -217,7 +217,6 @@ fn say(lines: &[String]) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a refused flag must fail the test")]
 mod tests {
     use super::*;
 

@@ -117,7 +117,9 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
                         mine.state,
                         State::Failed | State::Refunded | State::Received
                     ),
-                    _ => matches!(mine.state, State::Received),
+                    Theirs::Sending | Theirs::Failed | Theirs::RfundIng | Theirs::Refund => {
+                        mine.state == State::Received
+                    }
                 };
                 if contrary {
                     broken.push(format!(

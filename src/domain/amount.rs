@@ -96,7 +96,6 @@ impl AmountRule {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a wrong rule fails the test")]
 mod tests {
     use proptest::prelude::*;
 

@@ -101,7 +101,6 @@ impl BudgetDelta {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a missing posting fails the test")]
 mod tests {
     use proptest::prelude::*;
 

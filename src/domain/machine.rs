@@ -98,7 +98,7 @@ fn resolve_wechat_pay_v2(theirs: ProviderState, ours: State) -> Resolution {
 }
 
 /// What is known of an attempt when an answer is judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Where it stands.
     pub state: State,

@@ -207,15 +207,15 @@ fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms()
     );
     let second = Facts {
         send_count: 2,
-        ..confirmed.clone()
+        ..confirmed
     };
     let doubtful = Facts {
         doubtful: true,
-        ..confirmed.clone()
+        ..confirmed
     };
     let option_off = Facts {
         confirm_refusals: false,
-        ..confirmed.clone()
+        ..confirmed
     };
     let unrefused = Facts {
         refused_at: None,
@@ -248,7 +248,7 @@ fn not_found_twice_and_apart_sends_the_same_number_again() {
     let twice = Facts {
         not_found_at: Some(T0),
         query_count: 2,
-        ..once.clone()
+        ..once
     };
     let step = after_query(
         PROTOCOL,

@@ -70,7 +70,6 @@ pub(super) fn tag(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a wrong merchant id fails the test")]
 mod tests {
     use std::collections::HashSet;
 

@@ -241,7 +241,6 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a refused sample fails the test")]
 mod tests {
     use super::*;
 

@@ -115,7 +115,6 @@ impl std::fmt::Display for Timestamp {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed parse fails the test")]
 mod tests {
     use super::*;
 

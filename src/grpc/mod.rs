@@ -22,7 +22,7 @@ pub mod status;
 #[expect(
     clippy::allow_attributes_without_reason,
     clippy::allow_attributes,
-    clippy::large_futures,
+    clippy::as_conversions,
     reason = "generated"
 )]
 pub mod pb {

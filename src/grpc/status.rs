@@ -49,13 +49,13 @@ pub fn status(error: Error) -> Status {
 }
 
 fn retry_after(reason: Reason) -> Option<Duration> {
-    match reason {
-        Reason::ConcurrentUpdate => Some(Duration::from_millis(200)),
-        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded => {
-            Some(Duration::from_secs(1))
-        }
-        _ => None,
-    }
+    let soon = reason == Reason::ConcurrentUpdate;
+    let away = matches!(
+        reason,
+        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded
+    );
+    let wait_ms = if soon { 200 } else { 1_000 };
+    (soon || away).then(|| Duration::from_millis(wait_ms))
 }
 
 /// The code of each reason. UNAVAILABLE: repeat the call. ABORTED: repeat what led

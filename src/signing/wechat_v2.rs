@@ -87,11 +87,6 @@ fn same_bytes(left: &[u8; 16], right: &[u8; 16]) -> bool {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a broken vector file must fail the test"
-)]
 mod tests {
     use super::*;
     use serde_json::Value;

@@ -171,7 +171,6 @@ fn by_openid(openid: &str, nth: u32) -> Option<Fault> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a refused table must fail the test")]
 mod tests {
     use super::*;
 

@@ -24,6 +24,10 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A clock that shows `start_ms` now and then runs `scale` times as fast as real time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the provider's side has a clock of its own"
+    )]
     pub(super) fn starting_at(start_ms: i64, scale: u32) -> Self {
         Self {
             base: Instant::now(),
@@ -44,6 +48,10 @@ pub(super) fn after(start_ms: i64, elapsed_ms: i64, scale: u32) -> i64 {
 }
 
 /// Real time, for the header of the books.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the provider's side has a clock of its own"
+)]
 pub(super) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {

@@ -88,6 +88,10 @@ pub struct Simulator {
 }
 
 /// Starts a simulator; it serves as soon as this returns.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its tasks end with the simulator, which keeps their handles"
+)]
 pub async fn start(config: Config) -> Result<Simulator, StartError> {
     if !config.admin_listen.ip().is_loopback() {
         return Err(StartError::AdminNotLoopback(config.admin_listen));

@@ -118,7 +118,6 @@ impl Odds {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a missing plan must fail the test")]
 mod tests {
     use super::*;
 

@@ -126,7 +126,6 @@ impl Writer {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a refused message must fail the test")]
 mod tests {
     use super::*;
 

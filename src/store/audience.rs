@@ -211,17 +211,16 @@ impl Tx {
 
 /// A mobile or openid that somebody else of the shop has is refused, never taken over.
 fn belongs(fault: Fault, field: &'static str) -> Fault {
-    match fault {
-        Fault::Db(error) if is_duplicate(&error) => {
-            let text = format!(
-                "this {field} belongs to another recipient of the shop, or stands twice in the call"
-            );
-            Error::new(Reason::BelongsToAnother, text)
-                .fact("field", field)
-                .into()
-        }
-        other => other,
+    let duplicate = matches!(&fault, Fault::Db(error) if is_duplicate(error));
+    if !duplicate {
+        return fault;
     }
+    let text = format!(
+        "this {field} belongs to another recipient of the shop, or stands twice in the call"
+    );
+    Error::new(Reason::BelongsToAnother, text)
+        .fact("field", field)
+        .into()
 }
 
 fn openid_column(shop: ShopId) -> String {

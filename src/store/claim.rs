@@ -445,14 +445,14 @@ impl Tx {
                 Some(own) => own.clone(),
                 None => {
                     let key = (row.campaign_id, row.campaign_revision);
-                    if !revisions.contains_key(&key) {
-                        let revision = campaign_revision::Entity::find_by_id(key).one(self).await?;
-                        let texts = revision
-                            .ok_or_else(|| Error::internal("a revision is missing", "claim"))?
-                            .texts;
-                        revisions.insert(key, texts);
+                    match revisions.get(&key) {
+                        Some(texts) => texts.clone(),
+                        None => {
+                            let texts = self.texts_of(key).await?;
+                            revisions.insert(key, texts.clone());
+                            texts
+                        }
                     }
-                    revisions.get(&key).cloned().unwrap_or_default()
                 }
             };
             let texts = serde_json::from_str(&texts)
@@ -465,5 +465,12 @@ impl Tx {
             });
         }
         Ok(packets)
+    }
+
+    async fn texts_of(&self, key: (CampaignId, i64)) -> Result<String, Fault> {
+        let revision = campaign_revision::Entity::find_by_id(key).one(self).await?;
+        Ok(revision
+            .ok_or_else(|| Error::internal("a revision is missing", "claim"))?
+            .texts)
     }
 }

@@ -208,7 +208,6 @@ fn decode(name: &str, text: &str) -> anyhow::Result<[u8; 32]> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed cipher fails the test")]
 mod tests {
     use super::*;
 

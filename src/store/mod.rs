@@ -270,11 +270,10 @@ async fn connect_postgres(settings: &Settings) -> anyhow::Result<DatabaseConnect
 
 /// The database's clock, in microseconds.
 async fn database_now(db: &impl ConnectionTrait) -> Result<Timestamp, sea_orm::DbErr> {
-    let text = match db.get_database_backend() {
-        DbBackend::Postgres => {
-            "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now"
-        }
-        _ => "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now",
+    let text = if db.get_database_backend() == DbBackend::Postgres {
+        "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now"
+    } else {
+        "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now"
     };
     let row = db.query_one_raw(sql(db, text)).await?;
     let row =

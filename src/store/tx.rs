@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    QueryResult, RuntimeErr, SqliteTransactionMode, SqlxError, Statement, TransactionOptions,
     TransactionTrait,
 };
 
@@ -222,6 +222,10 @@ impl Store {
 
 /// On SQLite a transaction that will write says so at once; one that upgrades
 /// later can be refused at any moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where transactions begin"
+)]
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     db.begin_with_options(TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -250,43 +254,46 @@ fn wants_retry(error: &DbErr) -> bool {
     )
 }
 
+fn sqlx_error(error: &DbErr) -> Option<&SqlxError> {
+    if let DbErr::Exec(RuntimeErr::SqlxError(e))
+    | DbErr::Query(RuntimeErr::SqlxError(e))
+    | DbErr::Conn(RuntimeErr::SqlxError(e)) = error
+    {
+        return Some(e);
+    }
+    None
+}
+
 fn database_code(error: &DbErr) -> Option<String> {
-    match error {
-        DbErr::Exec(RuntimeErr::SqlxError(e))
-        | DbErr::Query(RuntimeErr::SqlxError(e))
-        | DbErr::Conn(RuntimeErr::SqlxError(e)) => e
-            .as_database_error()
-            .and_then(|e| e.code())
-            .map(|code| code.into_owned()),
-        _ => None,
+    let code = sqlx_error(error)?.as_database_error()?.code()?;
+    Some(code.into_owned())
+}
+
+/// Whether the database is away rather than wrong.
+fn is_away(error: &DbErr) -> bool {
+    if matches!(error, DbErr::ConnectionAcquire(_)) || wants_retry(error) {
+        return true;
+    }
+    match (database_code(error), sqlx_error(error)) {
+        // Class 08 connection, 53 resources, 57 operator intervention; 25006 read-only.
+        (Some(code), _) => {
+            code == "25006"
+                || ["08", "53", "57"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+        }
+        // Without a code: the connection broke, unless a value did not decode.
+        (None, Some(error)) => !matches!(
+            error,
+            SqlxError::ColumnDecode { .. } | SqlxError::Decode(_) | SqlxError::ColumnNotFound(_)
+        ),
+        (None, None) => false,
     }
 }
 
 /// What a failure of the database means to a caller.
 pub(super) fn to_error(error: DbErr) -> Error {
-    let code = database_code(&error);
-    let unavailable = match (&error, code.as_deref()) {
-        (DbErr::ConnectionAcquire(_), _) => true,
-        // Class 08 connection, 53 resources, 57 operator intervention; 25006 read-only.
-        (_, Some(code)) => {
-            ["08", "53", "57"]
-                .iter()
-                .any(|class| code.starts_with(class))
-                || code == "25006"
-                || wants_retry(&error)
-        }
-        (
-            DbErr::Exec(RuntimeErr::SqlxError(e))
-            | DbErr::Query(RuntimeErr::SqlxError(e))
-            | DbErr::Conn(RuntimeErr::SqlxError(e)),
-            None,
-        ) => !matches!(
-            **e,
-            sea_orm::SqlxError::ColumnDecode { .. } | sea_orm::SqlxError::Decode(_)
-        ),
-        _ => false,
-    };
-    if unavailable {
+    if is_away(&error) {
         let text =
             "the database does not answer; repeat the call with the same request_id".to_owned();
         return Error {

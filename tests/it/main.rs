@@ -4,4 +4,6 @@
 mod golden;
 mod layering;
 mod provider;
+mod sending;
 mod simulator;
+mod support;

@@ -10,7 +10,6 @@ mod log;
 mod order;
 mod replay;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a surprise must fail the test")]
 mod tests;
 mod windows;
 

@@ -1,0 +1,150 @@
+//! The whole server in this process, with the simulator as its provider.
+
+use std::time::Duration;
+
+use hongbao::app::{self, Running};
+use hongbao::config::{Config, CredentialConfig};
+use hongbao::simulator::{self, FaultTable, Simulator};
+use hongbao::store::Store;
+
+use super::client::Client;
+use super::database::TestDb;
+
+/// What a test wants otherwise than usual.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub faults: FaultTable,
+    /// How fast time runs, here and at the provider.
+    pub time_scale: u32,
+    pub dispatcher: bool,
+    pub taken_per_mille: u16,
+    pub balance_fen: i64,
+    pub provider_timeout_ms: u64,
+    pub calls_per_second: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            faults: FaultTable::default(),
+            // An hour a second.
+            time_scale: 3_600,
+            dispatcher: true,
+            taken_per_mille: 1_000,
+            balance_fen: 1_000_000_000,
+            provider_timeout_ms: 1_000,
+            calls_per_second: 100_000,
+        }
+    }
+}
+
+pub struct TestApp {
+    pub running: Running,
+    pub simulator: Simulator,
+    pub config: Config,
+    pub db: TestDb,
+    /// Calls as the operator, who may do everything.
+    pub client: Client,
+    pub key: String,
+}
+
+impl TestApp {
+    pub async fn start(db: TestDb) -> Self {
+        Self::start_with(db, Options::default()).await
+    }
+
+    pub async fn start_with(db: TestDb, options: Options) -> Self {
+        let simulator = simulator::start(simulator::Config {
+            time_scale: options.time_scale,
+            faults: options.faults.clone(),
+            taken_per_mille: options.taken_per_mille,
+            opening_balance_fen: options.balance_fen,
+            hold: Duration::from_millis(options.provider_timeout_ms * 3),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+        let config = config(&db, &simulator, &options);
+        let running = app::start(&config).await.unwrap();
+        let key = match &running.first_key {
+            Some(key) => key.clone(),
+            None => {
+                let (kept, key) = hongbao::service::identity::new_key();
+                let operator = app::operator("operator").unwrap();
+                running.store.found_app(operator, kept).await.unwrap();
+                key
+            }
+        };
+        let client = Client::connect(running.grpc_addr, &key).await;
+        Self {
+            running,
+            simulator,
+            config,
+            db,
+            client,
+            key,
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.running.store
+    }
+
+    pub fn appid(&self) -> String {
+        self.simulator.merchant().appid().to_owned()
+    }
+
+    /// Every rule of the books holds, and the provider's books agree.
+    pub async fn assert_sound(&self) {
+        let findings = self.store().verify().await.unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
+        let numbers = self
+            .store()
+            .numbers(&self.simulator.merchant().mch_id)
+            .await
+            .unwrap();
+        let broken =
+            hongbao::cli::verify::differences(&numbers, &self.simulator.books().payments());
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    pub async fn stop(self) {
+        self.running.shutdown().await;
+        self.simulator.shutdown().await;
+    }
+}
+
+fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
+    let mut config = Config::default();
+    config.database.url = db.url.clone();
+    config.database.connections_max = 8;
+    let keys = db.folder.path().join("keys.toml");
+    if !keys.exists() {
+        app::write_key_file(&keys).unwrap();
+    }
+    config.keys.file = Some(keys);
+    config.server.grpc_listen = ([127, 0, 0, 1], 0).into();
+    config.server.admin_listen = ([127, 0, 0, 1], 0).into();
+    config.server.drain_seconds = 5;
+    config.clock.scale = options.time_scale;
+    config.dispatcher.enabled = options.dispatcher;
+    config.dispatcher.poll_ms = 20;
+    config.provider.total_timeout_ms = options.provider_timeout_ms;
+    config.rate_limit.per_app_per_second = options.calls_per_second.try_into().unwrap();
+    config.rate_limit.burst = options.calls_per_second.try_into().unwrap();
+    let merchant = simulator.merchant();
+    config.credentials.insert(
+        "simulator".to_owned(),
+        CredentialConfig {
+            base_url: simulator.base_url(),
+            mch_id: merchant.mch_id.clone(),
+            api_key: Some(merchant.api_key.clone()),
+            api_key_file: None,
+            cert_file: None,
+            key_file: None,
+            ca_file: None,
+            shops: None,
+        },
+    );
+    config
+}
