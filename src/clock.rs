@@ -21,12 +21,18 @@ pub struct Clock {
 
 impl Clock {
     /// Real time.
-    pub const REAL: Self = Self { origin: Timestamp(0), scale: 1 };
+    pub const REAL: Self = Self {
+        origin: Timestamp(0),
+        scale: 1,
+    };
 
     /// Time that runs `scale` times as fast from `origin` on.
     #[must_use]
     pub fn fast(origin: Timestamp, scale: u32) -> Self {
-        Self { origin, scale: scale.max(1) }
+        Self {
+            origin,
+            scale: scale.max(1),
+        }
     }
 
     /// How many times as fast as real time it runs.
@@ -42,13 +48,24 @@ impl Clock {
             return database;
         }
         let elapsed = database.0.saturating_sub(self.origin.0);
-        Timestamp(self.origin.0.saturating_add(elapsed.saturating_mul(i64::from(self.scale))))
+        Timestamp(
+            self.origin
+                .0
+                .saturating_add(elapsed.saturating_mul(i64::from(self.scale))),
+        )
     }
 
     /// How long a span of the service's time really takes.
     #[must_use]
     pub fn real(self, span: Duration) -> Duration {
         span / self.scale
+    }
+
+    /// What a span of real time is in the service's: for leases, which bound work
+    /// that is never faster than real.
+    #[must_use]
+    pub fn stretched(self, real: Duration) -> Duration {
+        real.saturating_mul(self.scale)
     }
 }
 
@@ -59,11 +76,19 @@ pub fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// The monotonic clock as the runtime counts it, for sleeping until then.
+#[must_use]
+pub fn monotonic_tokio() -> tokio::time::Instant {
+    tokio::time::Instant::from_std(monotonic())
+}
+
 /// The machine's wall clock, for what never decides: names of files, log lines.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place it comes from")]
 pub fn wall() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -74,8 +99,13 @@ pub fn wall() -> Timestamp {
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(clippy::expect_used, reason = "without randomness nothing here is safe; getrandom does not fail on Linux")]
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness nothing here is safe; getrandom does not fail on Linux"
+    )]
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the operating system gives random bytes");
     bytes
 }
 
@@ -88,7 +118,10 @@ pub fn random_u64() -> u64 {
 /// Random text of `[0-9a-f]`, two characters for each byte.
 #[must_use]
 pub fn random_hex<const N: usize>() -> String {
-    random::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+    random::<N>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

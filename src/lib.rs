@@ -7,12 +7,15 @@
 //! providers' side and shares only `signing` with the rest. `ARCHITECTURE.md`
 //! has the reasons; `tests/it/layering.rs` keeps the rule.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod grpc;
 pub mod http;
 pub mod provider;
+pub mod service;
 pub mod signing;
 pub mod simulator;
 pub mod store;

@@ -19,7 +19,8 @@ impl MigrationTrait for Migration {
             _ => ("BIGINT PRIMARY KEY", "BYTEA"),
         };
         for statement in UP {
-            db.execute_unprepared(&statement.replace("{id}", id).replace("{bytes}", bytes)).await?;
+            db.execute_unprepared(&statement.replace("{id}", id).replace("{bytes}", bytes))
+                .await?;
         }
         Ok(())
     }

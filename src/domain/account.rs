@@ -16,7 +16,10 @@ impl Protocol {
     /// The protocol of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, protocol)| *protocol)
+        Self::ALL
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, protocol)| *protocol)
     }
 
     /// Its name.
@@ -33,13 +36,22 @@ impl Protocol {
 ///
 /// # Errors
 /// AMOUNT_OUT_OF_RANGE, SCENE_ID_REQUIRED.
-pub fn accepts(account: std::ops::RangeInclusive<Fen>, min: Fen, max: Fen, texts: Option<&Texts>) -> Result<()> {
+pub fn accepts(
+    account: std::ops::RangeInclusive<Fen>,
+    min: Fen,
+    max: Fen,
+    texts: Option<&Texts>,
+) -> Result<()> {
     for (path, amount) in [("amount.min_fen", min), ("amount.max_fen", max)] {
         if !account.contains(&amount) {
             return Err(Error::field(
                 path,
                 Reason::AmountOutOfRange,
-                format!("the account takes {} to {} fen for one packet", account.start().0, account.end().0),
+                format!(
+                    "the account takes {} to {} fen for one packet",
+                    account.start().0,
+                    account.end().0
+                ),
             ));
         }
     }
@@ -48,7 +60,8 @@ pub fn accepts(account: std::ops::RangeInclusive<Fen>, min: Fen, max: Fen, texts
         Some(texts) if needs_scene && texts.scene_id.is_none() => Err(Error::field(
             "texts.scene_id",
             Reason::SceneIdRequired,
-            "an amount outside 1 to 200 yuan needs the scene that WeChat Pay allows it for".to_owned(),
+            "an amount outside 1 to 200 yuan needs the scene that WeChat Pay allows it for"
+                .to_owned(),
         )),
         _ => Ok(()),
     }
@@ -74,13 +87,21 @@ mod tests {
         assert!(accepts(account.clone(), Fen(100), Fen(20_000), Some(&texts())).is_ok());
         for (min, max) in [(99, 100), (100, 20_001)] {
             let error = accepts(account.clone(), Fen(min), Fen(max), Some(&texts()));
-            assert!(error.is_err_and(|e| e.violations.iter().any(|v| v.reason == Reason::AmountOutOfRange)));
+            assert!(error.is_err_and(|e| {
+                e.violations
+                    .iter()
+                    .any(|v| v.reason == Reason::AmountOutOfRange)
+            }));
         }
     }
 
     #[test]
     fn large_amounts_need_a_scene() {
         let error = accepts(Fen(1)..=Fen(50_000), Fen(100), Fen(30_000), Some(&texts()));
-        assert!(error.is_err_and(|e| e.violations.iter().any(|v| v.reason == Reason::SceneIdRequired)));
+        assert!(error.is_err_and(|e| {
+            e.violations
+                .iter()
+                .any(|v| v.reason == Reason::SceneIdRequired)
+        }));
     }
 }

@@ -12,8 +12,14 @@ use super::money::Fen;
 use super::number::{Seed, tag};
 
 /// How the amount is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AmountType {
     /// Always the same.
@@ -79,7 +85,11 @@ impl AmountRule {
     /// 128 bits of keyed hash, reduced to the range: the bias is below 2^-64.
     fn draw(self, key: &hmac::Key, seed: &Seed<'_>) -> Fen {
         let hash = tag(key, "amount", seed, None);
-        let wide = hash.as_ref().iter().take(16).fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
+        let wide = hash
+            .as_ref()
+            .iter()
+            .take(16)
+            .fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
         let span = u128::try_from(self.max.0 - self.min.0).unwrap_or(0) + 1;
         Fen(self.min.0 + i64::try_from(wide % span).unwrap_or(0))
     }
@@ -98,7 +108,12 @@ mod tests {
     }
 
     fn seed(item: &str) -> Seed<'_> {
-        Seed { shop: ShopId(1), app: AppId(1), request: "r", item }
+        Seed {
+            shop: ShopId(1),
+            app: AppId(1),
+            request: "r",
+            item,
+        }
     }
 
     #[test]
@@ -111,11 +126,17 @@ mod tests {
     #[test]
     fn the_caller_decides_only_where_the_rule_says_so() {
         let rule = AmountRule::new(AmountType::CallerSet, Fen(100), Fen(200)).unwrap();
-        assert_eq!(rule.amount(&key(), &seed("u"), Some(Fen(150))), Some(Fen(150)));
+        assert_eq!(
+            rule.amount(&key(), &seed("u"), Some(Fen(150))),
+            Some(Fen(150))
+        );
         assert_eq!(rule.amount(&key(), &seed("u"), Some(Fen(201))), None);
         assert_eq!(rule.amount(&key(), &seed("u"), None), None);
         let fixed = AmountRule::new(AmountType::Fixed, Fen(100), Fen(100)).unwrap();
-        assert_eq!(fixed.amount(&key(), &seed("u"), Some(Fen(999))), Some(Fen(100)));
+        assert_eq!(
+            fixed.amount(&key(), &seed("u"), Some(Fen(999))),
+            Some(Fen(100))
+        );
     }
 
     #[test]
@@ -127,7 +148,11 @@ mod tests {
             seen[usize::try_from(amount.0 - 1).unwrap()] += 1;
         }
         // Chi-square with 9 degrees of freedom: 27.9 is exceeded once in a thousand.
-        let chi: i64 = seen.iter().map(|n| (i64::from(*n) - 1_000).pow(2)).sum::<i64>() / 1_000;
+        let chi: i64 = seen
+            .iter()
+            .map(|n| (i64::from(*n) - 1_000).pow(2))
+            .sum::<i64>()
+            / 1_000;
         assert!(chi < 28, "counts {seen:?}");
     }
 

@@ -12,7 +12,11 @@ use super::time::Timestamp;
 
 /// Where a campaign stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum CampaignState {
     /// Made, not yet open.
     Draft,
@@ -26,7 +30,11 @@ pub enum CampaignState {
 
 /// What kind it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum CampaignKind {
     /// An activity.
     Named,
@@ -94,24 +102,40 @@ impl Standing {
     /// # Errors
     /// CAMPAIGN_NOT_ACTIVE, CAMPAIGN_PAUSED, CAMPAIGN_ENDED, CAMPAIGN_NOT_STARTED.
     pub fn open_at(&self, now: Timestamp) -> Result<()> {
-        let refuse = |reason, text: &str| Err(Error::new(reason, text.to_owned()).fact("campaign_id", self.id));
+        let refuse = |reason, text: &str| {
+            Err(Error::new(reason, text.to_owned()).fact("campaign_id", self.id))
+        };
         match self.state {
             CampaignState::Draft => {
-                return refuse(Reason::CampaignNotActive, "the campaign is a draft; call ActivateCampaign first")
-                    .map_err(|e| e.fact("state", self.state.name()));
+                return refuse(
+                    Reason::CampaignNotActive,
+                    "the campaign is a draft; call ActivateCampaign first",
+                )
+                .map_err(|e| e.fact("state", self.state.name()));
             }
             CampaignState::Paused => {
-                return refuse(Reason::CampaignPaused, "the campaign is paused; call ActivateCampaign to go on");
+                return refuse(
+                    Reason::CampaignPaused,
+                    "the campaign is paused; call ActivateCampaign to go on",
+                );
             }
-            CampaignState::Ended => return refuse(Reason::CampaignEnded, "the campaign has ended for ever"),
+            CampaignState::Ended => {
+                return refuse(Reason::CampaignEnded, "the campaign has ended for ever");
+            }
             CampaignState::Active => {}
         }
         if now < self.start {
-            return refuse(Reason::CampaignNotStarted, "the window of the campaign has not opened")
-                .map_err(|e| e.fact("start_time", self.start));
+            return refuse(
+                Reason::CampaignNotStarted,
+                "the window of the campaign has not opened",
+            )
+            .map_err(|e| e.fact("start_time", self.start));
         }
         if self.end.is_some_and(|end| now >= end) {
-            return refuse(Reason::CampaignEnded, "the window of the campaign has closed; UpdateCampaign can move end_time");
+            return refuse(
+                Reason::CampaignEnded,
+                "the window of the campaign has closed; UpdateCampaign can move end_time",
+            );
         }
         Ok(())
     }
@@ -124,7 +148,10 @@ impl Standing {
         if self.available < sum {
             return Err(Error::new(
                 Reason::BudgetExhausted,
-                format!("the budget holds {} yuan, {sum} are needed; call FundCampaign", self.available),
+                format!(
+                    "the budget holds {} yuan, {sum} are needed; call FundCampaign",
+                    self.available
+                ),
             )
             .fact("campaign_id", self.id)
             .fact("available_fen", self.available.0)
@@ -167,27 +194,51 @@ mod tests {
     #[test]
     fn the_window_is_half_open() {
         let open = standing(CampaignState::Active);
-        assert_eq!(reason(open.open_at(Timestamp(99))), Some(Reason::CampaignNotStarted));
+        assert_eq!(
+            reason(open.open_at(Timestamp(99))),
+            Some(Reason::CampaignNotStarted)
+        );
         assert_eq!(reason(open.open_at(Timestamp(100))), None);
         assert_eq!(reason(open.open_at(Timestamp(199))), None);
-        assert_eq!(reason(open.open_at(Timestamp(200))), Some(Reason::CampaignEnded));
+        assert_eq!(
+            reason(open.open_at(Timestamp(200))),
+            Some(Reason::CampaignEnded)
+        );
     }
 
     #[test]
     fn only_an_active_one_issues() {
         let now = Timestamp(150);
-        assert_eq!(reason(standing(CampaignState::Draft).open_at(now)), Some(Reason::CampaignNotActive));
-        assert_eq!(reason(standing(CampaignState::Paused).open_at(now)), Some(Reason::CampaignPaused));
-        assert_eq!(reason(standing(CampaignState::Ended).open_at(now)), Some(Reason::CampaignEnded));
+        assert_eq!(
+            reason(standing(CampaignState::Draft).open_at(now)),
+            Some(Reason::CampaignNotActive)
+        );
+        assert_eq!(
+            reason(standing(CampaignState::Paused).open_at(now)),
+            Some(Reason::CampaignPaused)
+        );
+        assert_eq!(
+            reason(standing(CampaignState::Ended).open_at(now)),
+            Some(Reason::CampaignEnded)
+        );
     }
 
     #[test]
     fn budget_and_stock_bound_what_is_taken() {
         let open = standing(CampaignState::Active);
         assert_eq!(reason(open.affords(Fen(1_000), 3)), None);
-        assert_eq!(reason(open.affords(Fen(1_001), 1)), Some(Reason::BudgetExhausted));
-        assert_eq!(reason(open.affords(Fen(1), 4)), Some(Reason::StockExhausted));
-        let unbounded = Standing { stock: None, ..open };
+        assert_eq!(
+            reason(open.affords(Fen(1_001), 1)),
+            Some(Reason::BudgetExhausted)
+        );
+        assert_eq!(
+            reason(open.affords(Fen(1), 4)),
+            Some(Reason::StockExhausted)
+        );
+        let unbounded = Standing {
+            stock: None,
+            ..open
+        };
         assert_eq!(reason(unbounded.affords(Fen(1), 1_000_000)), None);
     }
 
@@ -195,7 +246,10 @@ mod tests {
     fn an_ended_campaign_stays_ended() {
         assert_eq!(CampaignState::Ended.after(Verb::Activate), None);
         assert_eq!(CampaignState::Ended.after(Verb::Pause), None);
-        assert_eq!(CampaignState::Ended.after(Verb::End), Some(CampaignState::Ended));
+        assert_eq!(
+            CampaignState::Ended.after(Verb::End),
+            Some(CampaignState::Ended)
+        );
         assert_eq!(CampaignState::Draft.after(Verb::Pause), None);
     }
 }

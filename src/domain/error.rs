@@ -289,13 +289,23 @@ impl Error {
     /// A refusal with its sentence.
     #[must_use]
     pub fn new(reason: Reason, message: String) -> Self {
-        Self { reason, message, facts: Vec::new(), violations: Vec::new(), source: None }
+        Self {
+            reason,
+            message,
+            facts: Vec::new(),
+            violations: Vec::new(),
+            source: None,
+        }
     }
 
     /// A refusal for the sake of one field.
     #[must_use]
     pub fn field(path: impl Into<String>, reason: Reason, message: String) -> Self {
-        Self::fields(vec![Violation { path: path.into(), reason, message }])
+        Self::fields(vec![Violation {
+            path: path.into(),
+            reason,
+            message,
+        }])
     }
 
     /// A refusal for the sake of several fields.
@@ -305,7 +315,10 @@ impl Error {
             [one] => format!("{}: {}", one.path, one.message),
             many => format!("{} fields are wrong; see the field violations", many.len()),
         };
-        Self { violations, ..Self::new(Reason::InvalidFields, message) }
+        Self {
+            violations,
+            ..Self::new(Reason::InvalidFields, message)
+        }
     }
 
     /// The same with one more fact.
@@ -317,7 +330,13 @@ impl Error {
 
     /// A bug of ours, with what lies below it.
     #[must_use]
-    pub fn internal(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(Reason::Internal, what.to_owned()) }
+    pub fn internal(
+        what: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(Reason::Internal, what.to_owned())
+        }
     }
 }

@@ -53,13 +53,19 @@ impl Permission {
     /// The permission of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, permission)| *permission)
+        Self::ALL
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, permission)| *permission)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, p)| *p == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, p)| *p == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Whether it speaks of the platform rather than of one shop.
@@ -106,7 +112,8 @@ impl Grant {
     }
 
     fn holds(&self, permission: Permission) -> bool {
-        self.permissions.contains(&permission) && (self.shops == Shops::All || !permission.is_platform())
+        self.permissions.contains(&permission)
+            && (self.shops == Shops::All || !permission.is_platform())
     }
 }
 
@@ -134,7 +141,10 @@ impl Principal {
         }
         Err(Error::new(
             Reason::PermissionMissing,
-            format!("this app holds no grant with {}; an operator can add one", permission.name()),
+            format!(
+                "this app holds no grant with {}; an operator can add one",
+                permission.name()
+            ),
         )
         .fact("permission", permission.name()))
     }
@@ -151,14 +161,26 @@ impl Principal {
                 "this app has no default shop; name one".to_owned(),
             ));
         };
-        if self.grants.iter().any(|grant| grant.covers(permission, shop)) { Ok(shop) } else { Err(shop_not_found(shop)) }
+        if self
+            .grants
+            .iter()
+            .any(|grant| grant.covers(permission, shop))
+        {
+            Ok(shop)
+        } else {
+            Err(shop_not_found(shop))
+        }
     }
 }
 
 /// The one wording for a shop that is not there or not yours.
 #[must_use]
 pub fn shop_not_found(shop: ShopId) -> Error {
-    Error::new(Reason::ShopNotFound, "no such shop, or none that you may use".to_owned()).fact("shop_id", shop)
+    Error::new(
+        Reason::ShopNotFound,
+        "no such shop, or none that you may use".to_owned(),
+    )
+    .fact("shop_id", shop)
 }
 
 #[cfg(test)]
@@ -170,7 +192,10 @@ mod tests {
             app: AppId(1),
             name: "test".to_owned(),
             default_shop: None,
-            grants: vec![Grant { permissions: permissions.to_vec(), shops }],
+            grants: vec![Grant {
+                permissions: permissions.to_vec(),
+                shops,
+            }],
         }
     }
 
@@ -185,7 +210,10 @@ mod tests {
     #[test]
     fn a_grant_in_one_shop_says_nothing_about_another() {
         let mut two = principal(&[Permission::IssuanceSend], Shops::Only(vec![ShopId(1)]));
-        two.grants.push(Grant { permissions: vec![Permission::IssuanceRead], shops: Shops::Only(vec![ShopId(2)]) });
+        two.grants.push(Grant {
+            permissions: vec![Permission::IssuanceRead],
+            shops: Shops::Only(vec![ShopId(2)]),
+        });
         assert!(two.shop(Permission::IssuanceSend, Some(ShopId(1))).is_ok());
         assert!(two.shop(Permission::IssuanceSend, Some(ShopId(2))).is_err());
         assert!(two.shop(Permission::IssuanceRead, Some(ShopId(1))).is_err());

@@ -111,7 +111,10 @@ mod tests {
     fn nothing_moves_nothing() {
         assert_eq!(Posting::fund(Fen(0)), None);
         assert_eq!(Posting::fund(Fen(-1)), None);
-        assert_eq!(Posting::of_transition(State::Queued, State::Unknown, Fen(1)), None);
+        assert_eq!(
+            Posting::of_transition(State::Queued, State::Unknown, Fen(1)),
+            None
+        );
     }
 
     proptest! {

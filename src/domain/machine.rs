@@ -172,14 +172,19 @@ pub const NOT_FOUND_APART: Duration = Duration::from_secs(5 * 60);
 pub fn after_send(outcome: &SendOutcome, facts: &Facts, now: Timestamp) -> Step {
     match outcome {
         SendOutcome::Accepted { .. } => Step::to(State::Sent, schedule::sync(Duration::ZERO), None),
-        SendOutcome::Mismatch { field } => review(format!("MISMATCH_{}", field.to_ascii_uppercase())),
+        SendOutcome::Mismatch { field } => {
+            review(format!("MISMATCH_{}", field.to_ascii_uppercase()))
+        }
         SendOutcome::Unknown(cause) => {
             let wait = if matches!(cause, Cause::Processing(_)) {
                 CONFIRM_AFTER
             } else {
                 schedule::doubt(facts.query_count)
             };
-            Step { note_doubt: true, ..doubt(Plan::new(Job::Query, wait), Some(cause.code()), facts, now) }
+            Step {
+                note_doubt: true,
+                ..doubt(Plan::new(Job::Query, wait), Some(cause.code()), facts, now)
+            }
         }
         SendOutcome::Rejected(rejection) => {
             after_send_rejected(rejection.kind, rejection.code.clone(), facts, now)
@@ -196,19 +201,31 @@ fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Ti
             step.note_refusal = true;
             step
         }
-        RejectionKind::Refused | RejectionKind::Failed => {
-            doubt(Plan::new(Job::Query, schedule::doubt(facts.query_count)), Some(code), facts, now)
-        }
-        RejectionKind::DailyLimit => {
-            again(Plan::new(Job::Send, now.next_beijing_midnight().since(now)), code, facts, now)
-        }
+        RejectionKind::Refused | RejectionKind::Failed => doubt(
+            Plan::new(Job::Query, schedule::doubt(facts.query_count)),
+            Some(code),
+            facts,
+            now,
+        ),
+        RejectionKind::DailyLimit => again(
+            Plan::new(Job::Send, now.next_beijing_midnight().since(now)),
+            code,
+            facts,
+            now,
+        ),
         // The account's breaker decides when it goes on; the number stays.
-        RejectionKind::Balance | RejectionKind::Configuration => {
-            again(Plan::new(Job::Send, schedule::retry(facts.send_count)), code, facts, now)
-        }
-        RejectionKind::NotSent | RejectionKind::Throttled => {
-            again(Plan::new(Job::Send, schedule::retry(facts.send_count)), code, facts, now)
-        }
+        RejectionKind::Balance | RejectionKind::Configuration => again(
+            Plan::new(Job::Send, schedule::retry(facts.send_count)),
+            code,
+            facts,
+            now,
+        ),
+        RejectionKind::NotSent | RejectionKind::Throttled => again(
+            Plan::new(Job::Send, schedule::retry(facts.send_count)),
+            code,
+            facts,
+            now,
+        ),
     }
 }
 
@@ -219,13 +236,22 @@ fn again(plan: Plan, code: String, facts: &Facts, now: Timestamp) -> Step {
     if !facts.doubtful {
         return Step::to(State::Sending, Some(plan), Some(code));
     }
-    let plan = if now.since(facts.first_sent_at) >= RESEND_UNTIL { Plan::new(Job::Query, plan.after) } else { plan };
+    let plan = if now.since(facts.first_sent_at) >= RESEND_UNTIL {
+        Plan::new(Job::Query, plan.after)
+    } else {
+        plan
+    };
     doubt(plan, Some(code), facts, now)
 }
 
 /// What the answer to a question does.
 #[must_use]
-pub fn after_query(protocol: Protocol, outcome: &QueryOutcome, facts: &Facts, now: Timestamp) -> Step {
+pub fn after_query(
+    protocol: Protocol,
+    outcome: &QueryOutcome,
+    facts: &Facts,
+    now: Timestamp,
+) -> Step {
     match outcome {
         QueryOutcome::Known(report) => {
             let error = (!report.reason.is_empty()).then(|| report.reason.clone());
@@ -248,7 +274,11 @@ pub fn after_query(protocol: Protocol, outcome: &QueryOutcome, facts: &Facts, no
 fn settle(state: State, error: Option<String>, now: Timestamp, facts: &Facts) -> Step {
     let age = facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent));
     let plan = (!state.is_final()).then(|| schedule::sync(age).unwrap_or_else(schedule::review));
-    let error = if state == State::Failed { Some(error.unwrap_or_else(|| "FAILED".to_owned())) } else { error };
+    let error = if state == State::Failed {
+        Some(error.unwrap_or_else(|| "FAILED".to_owned()))
+    } else {
+        error
+    };
     Step::to(state, plan, error)
 }
 
@@ -263,10 +293,15 @@ fn keep(error: Option<String>, facts: &Facts, now: Timestamp) -> Step {
             }
         }
         State::Review => Step::to(State::Review, Some(schedule::review()), error),
-        State::Queued | State::Sending | State::Unknown => {
-            doubt(Plan::new(Job::Query, schedule::doubt(facts.query_count)), error, facts, now)
+        State::Queued | State::Sending | State::Unknown => doubt(
+            Plan::new(Job::Query, schedule::doubt(facts.query_count)),
+            error,
+            facts,
+            now,
+        ),
+        State::Received | State::Refunded | State::Failed | State::Cancelled => {
+            Step::to(facts.state, None, error)
         }
-        State::Received | State::Refunded | State::Failed | State::Cancelled => Step::to(facts.state, None, error),
     }
 }
 
@@ -288,7 +323,9 @@ fn not_found(facts: &Facts, now: Timestamp) -> Step {
     }
     let resend = facts.refused_at.is_none()
         && facts.state != State::Review
-        && facts.not_found_at.is_some_and(|first| now.since(first) >= NOT_FOUND_APART)
+        && facts
+            .not_found_at
+            .is_some_and(|first| now.since(first) >= NOT_FOUND_APART)
         && now.since(facts.first_sent_at) < RESEND_UNTIL;
     let mut step = if resend {
         doubt(Plan::new(Job::Send, Duration::ZERO), None, facts, now)
@@ -317,8 +354,15 @@ fn mismatch(field: &'static str, facts: &Facts, now: Timestamp) -> Step {
 /// Both cannot be true. What has ended stays as it is, frozen; what has not ended
 /// goes to a person.
 fn contradict(code: String, facts: &Facts, now: Timestamp) -> Step {
-    let step = if facts.state.is_final() { keep(Some(code), facts, now) } else { review(code) };
-    Step { contradiction: true, ..step }
+    let step = if facts.state.is_final() {
+        keep(Some(code), facts, now)
+    } else {
+        review(code)
+    };
+    Step {
+        contradiction: true,
+        ..step
+    }
 }
 
 /// Still in doubt; after [`REVIEW_AFTER`] a person is asked.

@@ -37,7 +37,10 @@ fn known(state: ProviderState) -> QueryOutcome {
 }
 
 fn rejected(kind: RejectionKind) -> SendOutcome {
-    SendOutcome::Rejected(Rejection { kind, code: "CODE".to_owned() })
+    SendOutcome::Rejected(Rejection {
+        kind,
+        code: "CODE".to_owned(),
+    })
 }
 
 fn minutes(n: u64) -> Duration {
@@ -48,7 +51,10 @@ fn minutes(n: u64) -> Duration {
 fn a_state_that_has_ended_never_changes() {
     for ours in State::ALL.into_iter().filter(|s| s.is_final()) {
         for theirs in ProviderState::ALL {
-            assert!(!matches!(resolve(PROTOCOL, theirs, ours), Resolution::Become(_)), "{ours:?} by {theirs:?}");
+            assert!(
+                !matches!(resolve(PROTOCOL, theirs, ours), Resolution::Become(_)),
+                "{ours:?} by {theirs:?}"
+            );
         }
     }
 }
@@ -57,7 +63,9 @@ fn a_state_that_has_ended_never_changes() {
 fn money_never_comes_back_from_the_recipient_nor_leaves_again() {
     for ours in State::ALL {
         for theirs in ProviderState::ALL {
-            let Resolution::Become(next) = resolve(PROTOCOL, theirs, ours) else { continue };
+            let Resolution::Become(next) = resolve(PROTOCOL, theirs, ours) else {
+                continue;
+            };
             let order = |s: State| match s.position() {
                 Position::External => -1,
                 Position::Held => 0,
@@ -89,14 +97,24 @@ fn no_answer_to_a_send_fails_a_packet() {
     outcomes.extend([
         SendOutcome::Unknown(Cause::Timeout),
         SendOutcome::Unknown(Cause::UnlistedCode("NEW".to_owned())),
-        SendOutcome::Mismatch { field: "total_amount" },
+        SendOutcome::Mismatch {
+            field: "total_amount",
+        },
     ]);
     for outcome in outcomes {
         for send_count in [1, 2, 9] {
             for doubtful in [false, true] {
-                let facts = Facts { send_count, doubtful, ..facts(State::Sending) };
+                let facts = Facts {
+                    send_count,
+                    doubtful,
+                    ..facts(State::Sending)
+                };
                 let step = after_send(&outcome, &facts, T0);
-                assert!(!step.state.is_final(), "{outcome:?} leads to {:?}", step.state);
+                assert!(
+                    !step.state.is_final(),
+                    "{outcome:?} leads to {:?}",
+                    step.state
+                );
                 assert!(step.plan.is_some(), "{outcome:?} leaves the packet alone");
             }
         }
@@ -105,9 +123,16 @@ fn no_answer_to_a_send_fails_a_packet() {
 
 #[test]
 fn a_timeout_is_asked_about_first() {
-    let step = after_send(&SendOutcome::Unknown(Cause::Timeout), &facts(State::Sending), T0);
+    let step = after_send(
+        &SendOutcome::Unknown(Cause::Timeout),
+        &facts(State::Sending),
+        T0,
+    );
     assert_eq!(step.state, State::Unknown);
-    assert_eq!(step.plan, Some(Plan::new(Job::Query, Duration::from_secs(15))));
+    assert_eq!(
+        step.plan,
+        Some(Plan::new(Job::Query, Duration::from_secs(15)))
+    );
     assert!(step.note_doubt);
 }
 
@@ -120,44 +145,97 @@ fn processing_is_asked_about_after_twenty_minutes() {
 
 #[test]
 fn an_account_without_money_keeps_its_packets_sending() {
-    let step = after_send(&rejected(RejectionKind::Balance), &facts(State::Sending), T0);
-    assert_eq!((step.state, step.plan.map(|p| p.job)), (State::Sending, Some(Job::Send)));
-    let doubtful = Facts { doubtful: true, send_count: 2, ..facts(State::Sending) };
+    let step = after_send(
+        &rejected(RejectionKind::Balance),
+        &facts(State::Sending),
+        T0,
+    );
+    assert_eq!(
+        (step.state, step.plan.map(|p| p.job)),
+        (State::Sending, Some(Job::Send))
+    );
+    let doubtful = Facts {
+        doubtful: true,
+        send_count: 2,
+        ..facts(State::Sending)
+    };
     let step = after_send(&rejected(RejectionKind::Balance), &doubtful, T0);
     assert_eq!(step.state, State::Unknown);
 }
 
 #[test]
 fn an_old_number_in_doubt_is_not_sent_again() {
-    let facts = Facts { doubtful: true, send_count: 2, ..facts(State::Sending) };
-    let step = after_send(&rejected(RejectionKind::Throttled), &facts, T0.plus(RESEND_UNTIL));
+    let facts = Facts {
+        doubtful: true,
+        send_count: 2,
+        ..facts(State::Sending)
+    };
+    let step = after_send(
+        &rejected(RejectionKind::Throttled),
+        &facts,
+        T0.plus(RESEND_UNTIL),
+    );
     assert_eq!(step.plan.map(|p| p.job), Some(Job::Query));
 }
 
 #[test]
 fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms() {
-    let refused = after_send(&rejected(RejectionKind::Refused), &facts(State::Sending), T0);
+    let refused = after_send(
+        &rejected(RejectionKind::Refused),
+        &facts(State::Sending),
+        T0,
+    );
     assert!(refused.note_refusal);
     assert_eq!(refused.plan, Some(Plan::new(Job::Query, CONFIRM_AFTER)));
 
-    let confirmed = Facts { refused_at: Some(T0), query_count: 1, ..facts(State::Unknown) };
+    let confirmed = Facts {
+        refused_at: Some(T0),
+        query_count: 1,
+        ..facts(State::Unknown)
+    };
     let later = T0.plus(CONFIRM_AFTER);
-    assert_eq!(after_query(PROTOCOL, &QueryOutcome::NotFound, &confirmed, later).state, State::Failed);
+    assert_eq!(
+        after_query(PROTOCOL, &QueryOutcome::NotFound, &confirmed, later).state,
+        State::Failed
+    );
 
-    let too_early = after_query(PROTOCOL, &QueryOutcome::NotFound, &confirmed, T0.plus(minutes(19)));
-    let second = Facts { send_count: 2, ..confirmed.clone() };
-    let doubtful = Facts { doubtful: true, ..confirmed.clone() };
-    let option_off = Facts { confirm_refusals: false, ..confirmed.clone() };
-    let unrefused = Facts { refused_at: None, ..confirmed };
+    let too_early = after_query(
+        PROTOCOL,
+        &QueryOutcome::NotFound,
+        &confirmed,
+        T0.plus(minutes(19)),
+    );
+    let second = Facts {
+        send_count: 2,
+        ..confirmed.clone()
+    };
+    let doubtful = Facts {
+        doubtful: true,
+        ..confirmed.clone()
+    };
+    let option_off = Facts {
+        confirm_refusals: false,
+        ..confirmed.clone()
+    };
+    let unrefused = Facts {
+        refused_at: None,
+        ..confirmed
+    };
     assert_eq!(too_early.state, State::Unknown);
     for facts in [second, doubtful, option_off, unrefused] {
-        assert_eq!(after_query(PROTOCOL, &QueryOutcome::NotFound, &facts, later).state, State::Unknown);
+        assert_eq!(
+            after_query(PROTOCOL, &QueryOutcome::NotFound, &facts, later).state,
+            State::Unknown
+        );
     }
 }
 
 #[test]
 fn a_second_request_is_never_noted_as_the_only_one() {
-    let facts = Facts { send_count: 2, ..facts(State::Sending) };
+    let facts = Facts {
+        send_count: 2,
+        ..facts(State::Sending)
+    };
     assert!(!after_send(&rejected(RejectionKind::Refused), &facts, T0).note_refusal);
 }
 
@@ -167,44 +245,104 @@ fn not_found_twice_and_apart_sends_the_same_number_again() {
     let step = after_query(PROTOCOL, &QueryOutcome::NotFound, &once, T0);
     assert_eq!(step.plan.map(|p| p.job), Some(Job::Query));
     assert!(step.note_not_found);
-    let twice = Facts { not_found_at: Some(T0), query_count: 2, ..once.clone() };
-    let step = after_query(PROTOCOL, &QueryOutcome::NotFound, &twice, T0.plus(minutes(5)));
-    assert_eq!((step.state, step.plan.map(|p| p.job)), (State::Unknown, Some(Job::Send)));
-    let soon = after_query(PROTOCOL, &QueryOutcome::NotFound, &twice, T0.plus(minutes(4)));
+    let twice = Facts {
+        not_found_at: Some(T0),
+        query_count: 2,
+        ..once.clone()
+    };
+    let step = after_query(
+        PROTOCOL,
+        &QueryOutcome::NotFound,
+        &twice,
+        T0.plus(minutes(5)),
+    );
+    assert_eq!(
+        (step.state, step.plan.map(|p| p.job)),
+        (State::Unknown, Some(Job::Send))
+    );
+    let soon = after_query(
+        PROTOCOL,
+        &QueryOutcome::NotFound,
+        &twice,
+        T0.plus(minutes(4)),
+    );
     assert_eq!(soon.plan.map(|p| p.job), Some(Job::Query));
-    let old = after_query(PROTOCOL, &QueryOutcome::NotFound, &twice, T0.plus(RESEND_UNTIL));
+    let old = after_query(
+        PROTOCOL,
+        &QueryOutcome::NotFound,
+        &twice,
+        T0.plus(RESEND_UNTIL),
+    );
     assert_eq!(old.plan.map(|p| p.job), Some(Job::Query));
 }
 
 #[test]
 fn doubt_ends_with_a_person_and_the_provider_may_still_say() {
-    let step = after_query(PROTOCOL, &QueryOutcome::NotFound, &facts(State::Unknown), T0.plus(REVIEW_AFTER));
+    let step = after_query(
+        PROTOCOL,
+        &QueryOutcome::NotFound,
+        &facts(State::Unknown),
+        T0.plus(REVIEW_AFTER),
+    );
     assert_eq!(step.state, State::Review);
     assert!(step.plan.is_some());
-    let step = after_query(PROTOCOL, &known(ProviderState::Sent), &facts(State::Review), T0.plus(REVIEW_AFTER));
+    let step = after_query(
+        PROTOCOL,
+        &known(ProviderState::Sent),
+        &facts(State::Review),
+        T0.plus(REVIEW_AFTER),
+    );
     assert_eq!(step.state, State::Sent);
 }
 
 #[test]
 fn a_wrong_echo_or_a_number_booked_otherwise_goes_to_review() {
-    let echo = SendOutcome::Mismatch { field: "total_amount" };
+    let echo = SendOutcome::Mismatch {
+        field: "total_amount",
+    };
     let step = after_send(&echo, &facts(State::Sending), T0);
-    assert_eq!((step.state, step.last_error.as_deref()), (State::Review, Some("MISMATCH_TOTAL_AMOUNT")));
-    assert_eq!(after_send(&rejected(RejectionKind::NumberConflict), &facts(State::Sending), T0).state, State::Review);
+    assert_eq!(
+        (step.state, step.last_error.as_deref()),
+        (State::Review, Some("MISMATCH_TOTAL_AMOUNT"))
+    );
+    assert_eq!(
+        after_send(
+            &rejected(RejectionKind::NumberConflict),
+            &facts(State::Sending),
+            T0
+        )
+        .state,
+        State::Review
+    );
 }
 
 #[test]
 fn a_contradiction_freezes_and_never_overwrites() {
-    let step = after_query(PROTOCOL, &known(ProviderState::Received), &facts(State::Failed), T0);
+    let step = after_query(
+        PROTOCOL,
+        &known(ProviderState::Received),
+        &facts(State::Failed),
+        T0,
+    );
     assert!(step.contradiction);
     assert_eq!(step.state, State::Failed);
-    let sent = Facts { sent_at: Some(T0), ..facts(State::Sent) };
+    let sent = Facts {
+        sent_at: Some(T0),
+        ..facts(State::Sent)
+    };
     let step = after_query(PROTOCOL, &known(ProviderState::Failed), &sent, T0);
     assert!(step.contradiction);
     assert_eq!(step.state, State::Review, "a person decides");
-    let frozen = Facts { frozen: true, ..facts(State::Review) };
+    let frozen = Facts {
+        frozen: true,
+        ..facts(State::Review)
+    };
     let step = after_query(PROTOCOL, &known(ProviderState::Failed), &frozen, T0);
-    assert_eq!(step.state, State::Review, "a second word of a provider that contradicted itself decides nothing");
+    assert_eq!(
+        step.state,
+        State::Review,
+        "a second word of a provider that contradicted itself decides nothing"
+    );
 }
 
 fn any_state() -> impl Strategy<Value = State> {

@@ -5,7 +5,18 @@ use serde::{Deserialize, Serialize};
 
 /// An amount in fen (1/100 yuan). The sign is free; rules say where it is not.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    DeriveValueType,
+    Serialize,
+    Deserialize,
 )]
 pub struct Fen(pub i64);
 

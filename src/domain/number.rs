@@ -32,7 +32,11 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 #[must_use]
 pub fn mch_billno(key: &hmac::Key, mch_id: &MchId, seed: &Seed<'_>, attempt_no: i32) -> MchBillno {
     let hash = tag(key, "mch_billno", seed, Some(attempt_no));
-    let mut wide = hash.as_ref().iter().take(16).fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
+    let mut wide = hash
+        .as_ref()
+        .iter()
+        .take(16)
+        .fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
     let mut text = mch_id.as_str().to_owned();
     while text.len() < MchBillno::LEN {
         let digit = usize::try_from(wide % 62).unwrap_or(0);
@@ -43,7 +47,12 @@ pub fn mch_billno(key: &hmac::Key, mch_id: &MchId, seed: &Seed<'_>, attempt_no: 
 }
 
 /// A keyed hash over length-prefixed parts, so that no two requests share one.
-pub(super) fn tag(key: &hmac::Key, purpose: &str, seed: &Seed<'_>, attempt_no: Option<i32>) -> hmac::Tag {
+pub(super) fn tag(
+    key: &hmac::Key,
+    purpose: &str,
+    seed: &Seed<'_>,
+    attempt_no: Option<i32>,
+) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     let mut part = |bytes: &[u8]| {
         context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -80,22 +89,50 @@ mod tests {
     #[test]
     fn is_pinned_for_ever() {
         // If this changes, a retry after a failover pays twice. It must not change.
-        let seed = Seed { shop: ShopId(1), app: AppId(2), request: "order-1", item: "u:42" };
-        assert_eq!(mch_billno(&key(), &mch(), &seed, 1).as_str(), "12300001099U2vGfNNq12eOWIujr");
+        let seed = Seed {
+            shop: ShopId(1),
+            app: AppId(2),
+            request: "order-1",
+            item: "u:42",
+        };
+        assert_eq!(
+            mch_billno(&key(), &mch(), &seed, 1).as_str(),
+            "12300001099U2vGfNNq12eOWIujr"
+        );
     }
 
     #[test]
     fn every_part_matters() {
-        let base = Seed { shop: ShopId(1), app: AppId(2), request: "r1", item: "u:1" };
+        let base = Seed {
+            shop: ShopId(1),
+            app: AppId(2),
+            request: "r1",
+            item: "u:1",
+        };
         let others = [
             base,
-            Seed { shop: ShopId(2), ..base },
-            Seed { app: AppId(1), ..base },
-            Seed { request: "r1u", item: ":1", ..base },
-            Seed { item: "u:2", ..base },
+            Seed {
+                shop: ShopId(2),
+                ..base
+            },
+            Seed {
+                app: AppId(1),
+                ..base
+            },
+            Seed {
+                request: "r1u",
+                item: ":1",
+                ..base
+            },
+            Seed {
+                item: "u:2",
+                ..base
+            },
         ];
-        let mut seen: HashSet<String> =
-            others.iter().map(|seed| mch_billno(&key(), &mch(), seed, 1).as_str().to_owned()).collect();
+        let mut seen: HashSet<String> = others
+            .iter()
+            .map(|seed| mch_billno(&key(), &mch(), seed, 1).as_str().to_owned())
+            .collect();
         seen.insert(mch_billno(&key(), &mch(), &base, 2).as_str().to_owned());
         assert_eq!(seen.len(), 6);
     }

@@ -82,8 +82,14 @@ pub enum ProviderState {
 
 impl ProviderState {
     /// Every state, for tests that must see each pair.
-    pub const ALL: [Self; 6] =
-        [Self::Sending, Self::Sent, Self::Received, Self::Failed, Self::Refunding, Self::Refunded];
+    pub const ALL: [Self; 6] = [
+        Self::Sending,
+        Self::Sent,
+        Self::Received,
+        Self::Failed,
+        Self::Refunding,
+        Self::Refunded,
+    ];
 }
 
 /// A listed refusal.
@@ -144,7 +150,11 @@ impl RejectionKind {
     pub fn scope(self) -> Scope {
         match self {
             Self::Refused | Self::Failed | Self::NumberConflict => Scope::Order,
-            Self::NotSent | Self::Throttled | Self::DailyLimit | Self::Balance | Self::Configuration => Scope::Exchange,
+            Self::NotSent
+            | Self::Throttled
+            | Self::DailyLimit
+            | Self::Balance
+            | Self::Configuration => Scope::Exchange,
         }
     }
 
@@ -194,7 +204,9 @@ impl Cause {
             Self::ConnectionLost => "CONNECTION_LOST".to_owned(),
             Self::HttpStatus(status) => format!("HTTP_{status}"),
             Self::Unparsable => "UNPARSABLE".to_owned(),
-            Self::ProviderUnsure(code) | Self::Processing(code) | Self::UnlistedCode(code) => code.clone(),
+            Self::ProviderUnsure(code) | Self::Processing(code) | Self::UnlistedCode(code) => {
+                code.clone()
+            }
             Self::LeaseLost => "LEASE_LOST".to_owned(),
         }
     }

@@ -9,7 +9,11 @@ use sea_orm::{DeriveActiveEnum, EnumIter};
 
 /// What the dispatcher does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum Job {
     /// Ask the provider to pay, under the packet's number.
     Send,
@@ -82,8 +86,16 @@ const DOUBT_SECONDS: [u64; 13] = [
 /// Ages of a sent packet at which it is looked at. WeChat Pay sends no callback
 /// for red packets; one that nobody takes comes back after 24 hours, and the query
 /// knows a number for 30 days.
-const SYNC_SECONDS: [u64; 8] =
-    [10 * MINUTE, HOUR, 6 * HOUR, 25 * HOUR, 49 * HOUR, 4 * DAY, 7 * DAY, 28 * DAY];
+const SYNC_SECONDS: [u64; 8] = [
+    10 * MINUTE,
+    HOUR,
+    6 * HOUR,
+    25 * HOUR,
+    49 * HOUR,
+    4 * DAY,
+    7 * DAY,
+    28 * DAY,
+];
 
 /// Requests that were refused for now: the same number again.
 const RETRY_SECONDS: [u64; 6] = [2, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE];
@@ -103,7 +115,10 @@ pub fn retry(send_count: i32) -> Duration {
 /// The next look at a packet that was sent this long ago; nothing after the last.
 #[must_use]
 pub fn sync(age: Duration) -> Option<Plan> {
-    let next = SYNC_SECONDS.iter().map(|s| Duration::from_secs(*s)).find(|at| *at > age)?;
+    let next = SYNC_SECONDS
+        .iter()
+        .map(|s| Duration::from_secs(*s))
+        .find(|at| *at > age)?;
     Some(Plan::new(Job::Sync, next - age))
 }
 
@@ -114,7 +129,9 @@ pub fn review() -> Plan {
 }
 
 fn step(table: &[u64], index: i32) -> Duration {
-    let index = usize::try_from(index.max(0)).unwrap_or(usize::MAX).min(table.len().saturating_sub(1));
+    let index = usize::try_from(index.max(0))
+        .unwrap_or(usize::MAX)
+        .min(table.len().saturating_sub(1));
     Duration::from_secs(table.get(index).copied().unwrap_or(DAY))
 }
 
@@ -133,9 +150,15 @@ mod tests {
 
     #[test]
     fn sync_walks_its_ages_and_ends() {
-        assert_eq!(sync(Duration::ZERO).map(|p| p.after), Some(Duration::from_secs(10 * MINUTE)));
+        assert_eq!(
+            sync(Duration::ZERO).map(|p| p.after),
+            Some(Duration::from_secs(10 * MINUTE))
+        );
         let at_25h = Duration::from_secs(25 * HOUR);
-        assert_eq!(sync(at_25h).map(|p| p.after), Some(Duration::from_secs(24 * HOUR)));
+        assert_eq!(
+            sync(at_25h).map(|p| p.after),
+            Some(Duration::from_secs(24 * HOUR))
+        );
         assert_eq!(sync(Duration::from_secs(28 * DAY)), None);
     }
 

@@ -4,7 +4,11 @@ use sea_orm::{DeriveActiveEnum, EnumIter};
 
 /// Where a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum Source {
     /// Somebody scanned a code.
     Scan,

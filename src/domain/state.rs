@@ -4,8 +4,25 @@ use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
 /// Where a packet stands. An issuance shows the state of its latest attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Accepted, money held, nothing sent.
@@ -33,7 +50,11 @@ pub enum State {
 /// Where the money of a packet lies. It is a function of the state alone, so the
 /// ledger can be checked against the states at any instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum Position {
     /// Outside of the campaign: where funding comes from and goes back to.
     External,
@@ -78,7 +99,12 @@ impl State {
     pub fn is_final(self) -> bool {
         match self {
             Self::Received | Self::Refunded | Self::Failed | Self::Cancelled => true,
-            Self::Queued | Self::Sending | Self::Unknown | Self::Review | Self::Sent | Self::Refunding => false,
+            Self::Queued
+            | Self::Sending
+            | Self::Unknown
+            | Self::Review
+            | Self::Sent
+            | Self::Refunding => false,
         }
     }
 

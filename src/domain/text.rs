@@ -150,7 +150,12 @@ pub struct Texts {
 }
 
 /// A text field of [`Texts`]: its name and the bytes it may have.
-pub const TEXT_BOUNDS: [(&str, usize); 4] = [("send_name", 31), ("act_name", 31), ("wishing", 127), ("remark", 255)];
+pub const TEXT_BOUNDS: [(&str, usize); 4] = [
+    ("send_name", 31),
+    ("act_name", 31),
+    ("wishing", 127),
+    ("remark", 255),
+];
 
 /// A WeChat Pay scene, needed outside 1 to 200 yuan (sendredpack: `scene_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,13 +202,19 @@ impl Scene {
     /// The scene of a code.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
-        SCENES.iter().find(|(name, _)| *name == code).map(|(_, scene)| *scene)
+        SCENES
+            .iter()
+            .find(|(name, _)| *name == code)
+            .map(|(_, scene)| *scene)
     }
 
     /// Its code.
     #[must_use]
     pub fn code(self) -> &'static str {
-        SCENES.iter().find(|(_, scene)| *scene == self).map_or("", |(name, _)| name)
+        SCENES
+            .iter()
+            .find(|(_, scene)| *scene == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -246,7 +257,14 @@ mod tests {
 
     #[test]
     fn mobiles_are_eleven_ascii_digits() {
-        for bad in ["１３９１２３４５６７８", "1391234567", "139123456789", "23912345678", "+8713912345678", "1391234567a"] {
+        for bad in [
+            "１３９１２３４５６７８",
+            "1391234567",
+            "139123456789",
+            "23912345678",
+            "+8713912345678",
+            "1391234567a",
+        ] {
             assert!(Mobile::parse(bad).is_none(), "{bad}");
         }
     }

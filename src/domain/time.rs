@@ -13,7 +13,17 @@ use serde::{Deserialize, Serialize};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    DeriveValueType,
+    Serialize,
+    Deserialize,
 )]
 pub struct Timestamp(pub i64);
 
@@ -36,19 +46,28 @@ impl Timestamp {
     #[must_use]
     pub fn to_parts(self) -> (i64, i32) {
         let nanos = self.0.rem_euclid(MICROS_PER_SECOND) * 1_000;
-        (self.0.div_euclid(MICROS_PER_SECOND), i32::try_from(nanos).unwrap_or(0))
+        (
+            self.0.div_euclid(MICROS_PER_SECOND),
+            i32::try_from(nanos).unwrap_or(0),
+        )
     }
 
     /// This much later; stays at the end of time rather than wrapping.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This much earlier; stays at the start of time rather than wrapping.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// How long since `earlier`; zero if that is later.
@@ -68,15 +87,20 @@ impl Timestamp {
     /// `yyyymmdd` of the day in Beijing.
     #[must_use]
     pub fn beijing_date(self) -> String {
-        let local = DateTime::<Utc>::from_timestamp_micros(self.0.saturating_add(BEIJING_OFFSET_MICROS));
-        local.map_or_else(String::new, |d| format!("{:04}{:02}{:02}", d.year(), d.month(), d.day()))
+        let local =
+            DateTime::<Utc>::from_timestamp_micros(self.0.saturating_add(BEIJING_OFFSET_MICROS));
+        local.map_or_else(String::new, |d| {
+            format!("{:04}{:02}{:02}", d.year(), d.month(), d.day())
+        })
     }
 
     /// Reads WeChat Pay's `yyyy-MM-dd HH:mm:ss`, which is Beijing time without saying so.
     #[must_use]
     pub fn parse_beijing(text: &str) -> Option<Self> {
         let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()?;
-        Some(Self(naive.and_utc().timestamp_micros() - BEIJING_OFFSET_MICROS))
+        Some(Self(
+            naive.and_utc().timestamp_micros() - BEIJING_OFFSET_MICROS,
+        ))
     }
 }
 
@@ -101,7 +125,10 @@ mod tests {
         let before = Timestamp::parse_beijing("2026-11-22 23:59:59").unwrap();
         let midnight = Timestamp::parse_beijing("2026-11-23 00:00:00").unwrap();
         assert_eq!(before.next_beijing_midnight(), midnight);
-        assert_eq!(midnight.next_beijing_midnight(), midnight.plus(Duration::from_secs(86_400)));
+        assert_eq!(
+            midnight.next_beijing_midnight(),
+            midnight.plus(Duration::from_secs(86_400))
+        );
         assert_eq!(before.to_string(), "2026-11-22T15:59:59.000000Z");
         assert_eq!(before.beijing_date(), "20261122");
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel as _, ActiveModelTrait as _, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
+};
 
 use super::entity::provider_account::{Column, Entity, Model};
 use super::entity::{account_shop, shop};
@@ -86,7 +88,12 @@ impl Store {
     ///
     /// # Errors
     /// ACCOUNT_NOT_FOUND, SHOP_NOT_FOUND.
-    pub async fn update_account(&self, call: Call, id: AccountId, update: AccountUpdate) -> Result<Written<Account>> {
+    pub async fn update_account(
+        &self,
+        call: Call,
+        id: AccountId,
+        update: AccountUpdate,
+    ) -> Result<Written<Account>> {
         let end = call.end();
         self.write_or_try(end, move |tx| {
             let (call, update) = (call.clone(), update.clone());
@@ -95,7 +102,10 @@ impl Store {
                 if !replayed {
                     tx.update_account(id, update).await?;
                 }
-                Ok(Written { row: account(tx, id).await?, replayed })
+                Ok(Written {
+                    row: account(tx, id).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -114,7 +124,10 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn accounts(&self, page: super::read::Page) -> Result<Vec<Account>> {
-        let rows = super::read::page_query(Entity::find(), Column::Id, page).all(self.reader()).await.map_err(to_error)?;
+        let rows = super::read::page_query(Entity::find(), Column::Id, page)
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
         let mut accounts = Vec::with_capacity(rows.len());
         for row in rows {
             let shops = shops_of(self.reader(), row.id).await?;
@@ -128,7 +141,9 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn enabled_accounts(&self) -> Result<Vec<Model>> {
-        let query = Entity::find().filter(Column::Enabled.eq(true)).order_by_asc(Column::Id);
+        let query = Entity::find()
+            .filter(Column::Enabled.eq(true))
+            .order_by_asc(Column::Id);
         query.all(self.reader()).await.map_err(to_error)
     }
 
@@ -149,7 +164,10 @@ impl Store {
         self.write(move |tx| {
             let code = code.clone();
             Box::pin(async move {
-                let row = Entity::find_by_id(id).one(tx).await?.ok_or_else(|| not_found(id))?;
+                let row = Entity::find_by_id(id)
+                    .one(tx)
+                    .await?
+                    .ok_or_else(|| not_found(id))?;
                 // Packets that were under way when it opened say the same again.
                 if row.breaker_until.is_some_and(|until| until > tx.now()) {
                     return Ok(false);
@@ -169,7 +187,8 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn close_breaker(&self, id: AccountId) -> Result<()> {
-        self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await })).await
+        self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await }))
+            .await
     }
 
     /// Takes the right to probe an account whose breaker is due. True for one of
@@ -194,7 +213,13 @@ impl Store {
     }
 }
 
-async fn set_breaker(tx: &Tx, id: AccountId, code: Option<String>, until: Option<Timestamp>, trips: i32) -> Result<(), Fault> {
+async fn set_breaker(
+    tx: &Tx,
+    id: AccountId,
+    code: Option<String>,
+    until: Option<Timestamp>,
+    trips: i32,
+) -> Result<(), Fault> {
     Entity::update_many()
         .col_expr(Column::BreakerCode, Expr::value(code))
         .col_expr(Column::BreakerUntil, Expr::value(until))
@@ -206,11 +231,20 @@ async fn set_breaker(tx: &Tx, id: AccountId, code: Option<String>, until: Option
 }
 
 impl Tx {
-    async fn create_account(&self, call: &Call, new: NewAccount, id: AccountId) -> Result<Written<Account>, Fault> {
+    async fn create_account(
+        &self,
+        call: &Call,
+        new: NewAccount,
+        id: AccountId,
+    ) -> Result<Written<Account>, Fault> {
         if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
-            return Ok(Written { row: account(self, AccountId(resource)).await?, replayed: true });
+            return Ok(Written {
+                row: account(self, AccountId(resource)).await?,
+                replayed: true,
+            });
         }
-        let appids = serde_json::to_string(&new.appids).map_err(|e| Error::internal("appids are no JSON", e))?;
+        let appids = serde_json::to_string(&new.appids)
+            .map_err(|e| Error::internal("appids are no JSON", e))?;
         let row = Model {
             id,
             protocol: new.protocol.to_owned(),
@@ -229,21 +263,35 @@ impl Tx {
             breaker_trips: 0,
             create_time: self.now(),
         };
-        if let Err(error) = Entity::insert(row.into_active_model().reset_all()).exec_without_returning(self).await {
+        if let Err(error) = Entity::insert(row.into_active_model().reset_all())
+            .exec_without_returning(self)
+            .await
+        {
             return Err(if is_duplicate(&error) {
                 let text = "there is an account for this merchant; grant it to the shop with UpdateProviderAccount";
-                Error::new(Reason::AlreadyExists, text.to_owned()).fact("field", "mch_id").into()
+                Error::new(Reason::AlreadyExists, text.to_owned())
+                    .fact("field", "mch_id")
+                    .into()
             } else {
                 error.into()
             });
         }
         self.grant_shops(id, &new.shops).await?;
-        Ok(Written { row: account(self, id).await?, replayed: false })
+        Ok(Written {
+            row: account(self, id).await?,
+            replayed: false,
+        })
     }
 
     async fn update_account(&self, id: AccountId, update: AccountUpdate) -> Result<(), Fault> {
-        let before = Entity::find_by_id(id).one(self).await?.ok_or_else(|| not_found(id))?;
-        let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::Enabled, Expr::value(update.enabled.unwrap_or(before.enabled)));
+        let before = Entity::find_by_id(id)
+            .one(self)
+            .await?
+            .ok_or_else(|| not_found(id))?;
+        let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(
+            Column::Enabled,
+            Expr::value(update.enabled.unwrap_or(before.enabled)),
+        );
         if let Some(sends) = update.sends_per_second {
             change = change.col_expr(Column::SendsPerSecond, Expr::value(sends));
         }
@@ -263,9 +311,20 @@ impl Tx {
     async fn grant_shops(&self, id: AccountId, shops: &[ShopId]) -> Result<(), Fault> {
         for shop in shops {
             self.known_shop(*shop).await?;
-            let row = account_shop::ActiveModel { account_id: sea_orm::Set(id), shop_id: sea_orm::Set(*shop) };
-            let keep = OnConflict::columns([account_shop::Column::AccountId, account_shop::Column::ShopId]).do_nothing().to_owned();
-            account_shop::Entity::insert(row).on_conflict(keep).exec_without_returning(self).await?;
+            let row = account_shop::ActiveModel {
+                account_id: sea_orm::Set(id),
+                shop_id: sea_orm::Set(*shop),
+            };
+            let keep = OnConflict::columns([
+                account_shop::Column::AccountId,
+                account_shop::Column::ShopId,
+            ])
+            .do_nothing()
+            .to_owned();
+            account_shop::Entity::insert(row)
+                .on_conflict(keep)
+                .exec_without_returning(self)
+                .await?;
         }
         Ok(())
     }
@@ -278,8 +337,14 @@ impl Tx {
 }
 
 async fn account(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Account, Fault> {
-    let row = Entity::find_by_id(id).one(db).await?.ok_or_else(|| not_found(id))?;
-    Ok(Account { shops: shops_of(db, id).await?, row })
+    let row = Entity::find_by_id(id)
+        .one(db)
+        .await?
+        .ok_or_else(|| not_found(id))?;
+    Ok(Account {
+        shops: shops_of(db, id).await?,
+        row,
+    })
 }
 
 async fn shops_of(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Vec<ShopId>, Fault> {

@@ -1,7 +1,9 @@
 //! Shops, apps and their keys.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
+};
 
 use super::entity::{api_key, app, shop};
 use super::request::{Call, Claimed};
@@ -48,7 +50,12 @@ impl Store {
     ///
     /// # Errors
     /// ALREADY_EXISTS.
-    pub async fn create_shop(&self, call: Call, id: Option<ShopId>, name: String) -> Result<Written<shop::Model>> {
+    pub async fn create_shop(
+        &self,
+        call: Call,
+        id: Option<ShopId>,
+        name: String,
+    ) -> Result<Written<shop::Model>> {
         let fresh = ShopId(self.id("shop").await?);
         let end = call.end();
         self.write_or_try(end, move |tx| {
@@ -63,7 +70,10 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn shops(&self, page: super::read::Page) -> Result<Vec<shop::Model>> {
-        super::read::page_query(shop::Entity::find(), shop::Column::Id, page).all(self.reader()).await.map_err(to_error)
+        super::read::page_query(shop::Entity::find(), shop::Column::Id, page)
+            .all(self.reader())
+            .await
+            .map_err(to_error)
     }
 
     /// Makes an app with a first key.
@@ -76,11 +86,19 @@ impl Store {
         self.write_or_try(end, move |tx| {
             let (call, new, key) = (call.clone(), new.clone(), key.clone());
             Box::pin(async move {
-                if let Claimed::Replay { resource, .. } = tx.claim_request(&call, id.0, None).await? {
-                    return Ok(Written { row: app(tx, AppId(resource)).await?, replayed: true });
+                if let Claimed::Replay { resource, .. } =
+                    tx.claim_request(&call, id.0, None).await?
+                {
+                    return Ok(Written {
+                        row: app(tx, AppId(resource)).await?,
+                        replayed: true,
+                    });
                 }
                 tx.insert_app(id, new, key).await?;
-                Ok(Written { row: app(tx, id).await?, replayed: false })
+                Ok(Written {
+                    row: app(tx, id).await?,
+                    replayed: false,
+                })
             })
         })
         .await
@@ -107,7 +125,11 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn has_apps(&self) -> Result<bool> {
-        Ok(app::Entity::find().one(self.reader()).await.map_err(to_error)?.is_some())
+        Ok(app::Entity::find()
+            .one(self.reader())
+            .await
+            .map_err(to_error)?
+            .is_some())
     }
 
     /// A page of apps, newest first.
@@ -115,7 +137,10 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn apps(&self, page: super::read::Page) -> Result<Vec<App>> {
-        let rows = super::read::page_query(app::Entity::find(), app::Column::Id, page).all(self.reader()).await.map_err(to_error)?;
+        let rows = super::read::page_query(app::Entity::find(), app::Column::Id, page)
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
         let mut apps = Vec::with_capacity(rows.len());
         for row in rows {
             apps.push(with_keys(self.reader(), row).await?);
@@ -127,7 +152,12 @@ impl Store {
     ///
     /// # Errors
     /// APP_NOT_FOUND.
-    pub async fn create_key(&self, call: Call, id: AppId, key: NewKey) -> Result<Written<api_key::Model>> {
+    pub async fn create_key(
+        &self,
+        call: Call,
+        id: AppId,
+        key: NewKey,
+    ) -> Result<Written<api_key::Model>> {
         let end = call.end();
         self.write_or_try(end, move |tx| {
             let (call, key) = (call.clone(), key.clone());
@@ -136,11 +166,17 @@ impl Store {
                 // not fit where requests keep what they made.
                 let replayed = tx.claim_request(&call, id.0, Some(key.id.clone())).await?;
                 if let Claimed::Replay { reply, .. } = replayed {
-                    return Ok(Written { row: find_key(tx, reply.as_deref().unwrap_or_default()).await?, replayed: true });
+                    return Ok(Written {
+                        row: find_key(tx, reply.as_deref().unwrap_or_default()).await?,
+                        replayed: true,
+                    });
                 }
                 app(tx, id).await?;
                 tx.insert_key(id, &key).await?;
-                Ok(Written { row: find_key(tx, &key.id).await?, replayed: false })
+                Ok(Written {
+                    row: find_key(tx, &key.id).await?,
+                    replayed: false,
+                })
             })
         })
         .await
@@ -164,7 +200,10 @@ impl Store {
                         .exec(tx)
                         .await?;
                 }
-                Ok(Written { row: find_key(tx, &key).await?, replayed })
+                Ok(Written {
+                    row: find_key(tx, &key).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -175,8 +214,13 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn key_holder(&self, key: &str) -> Result<Option<(Vec<u8>, Principal)>> {
-        let found = api_key::Entity::find_by_id(key).one(self.reader()).await.map_err(to_error)?;
-        let Some(row) = found.filter(|row| row.revoke_time.is_none()) else { return Ok(None) };
+        let found = api_key::Entity::find_by_id(key)
+            .one(self.reader())
+            .await
+            .map_err(to_error)?;
+        let Some(row) = found.filter(|row| row.revoke_time.is_none()) else {
+            return Ok(None);
+        };
         let app = app(self.reader(), row.app_id).await?;
         let principal = Principal {
             app: app.row.id,
@@ -189,21 +233,42 @@ impl Store {
 }
 
 impl Tx {
-    async fn create_shop(&self, call: &Call, own: Option<ShopId>, fresh: ShopId, name: String) -> Result<Written<shop::Model>, Fault> {
+    async fn create_shop(
+        &self,
+        call: &Call,
+        own: Option<ShopId>,
+        fresh: ShopId,
+        name: String,
+    ) -> Result<Written<shop::Model>, Fault> {
         // An id that a shop brought along may lie where the next leased one would.
         let id = match own {
             Some(id) => id,
             None => self.free_shop_id(fresh).await?,
         };
         if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
-            return Ok(Written { row: self.known_shop(ShopId(resource)).await?, replayed: true });
+            return Ok(Written {
+                row: self.known_shop(ShopId(resource)).await?,
+                replayed: true,
+            });
         }
-        let row = shop::Model { id, name, create_time: self.now() };
-        match shop::Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(self).await {
-            Ok(_) => Ok(Written { row, replayed: false }),
+        let row = shop::Model {
+            id,
+            name,
+            create_time: self.now(),
+        };
+        match shop::Entity::insert(row.clone().into_active_model().reset_all())
+            .exec_without_returning(self)
+            .await
+        {
+            Ok(_) => Ok(Written {
+                row,
+                replayed: false,
+            }),
             Err(error) if is_duplicate(&error) => {
                 let text = "there is a shop of this id".to_owned();
-                Err(Error::new(Reason::AlreadyExists, text).fact("field", "shop_id").into())
+                Err(Error::new(Reason::AlreadyExists, text)
+                    .fact("field", "shop_id")
+                    .into())
             }
             Err(error) => Err(error.into()),
         }
@@ -213,9 +278,14 @@ impl Tx {
         if shop::Entity::find_by_id(fresh).one(self).await?.is_none() {
             return Ok(fresh);
         }
-        let highest = shop::Entity::find().order_by_desc(shop::Column::Id).one(self).await?;
+        let highest = shop::Entity::find()
+            .order_by_desc(shop::Column::Id)
+            .one(self)
+            .await?;
         let highest = highest.map_or(fresh.0, |row| row.id.0);
-        let next = highest.checked_add(1).ok_or_else(|| Error::internal("no shop id is left", "shop"))?;
+        let next = highest
+            .checked_add(1)
+            .ok_or_else(|| Error::internal("no shop id is left", "shop"))?;
         Ok(ShopId(next))
     }
 
@@ -227,11 +297,26 @@ impl Tx {
         for shop in named.chain(new.default_shop) {
             self.known_shop(shop).await?;
         }
-        let grants = serde_json::to_string(&new.grants).map_err(|e| Error::internal("grants are no JSON", e))?;
-        let row = app::Model { id, name: new.name, default_shop_id: new.default_shop, grants, create_time: self.now() };
-        if let Err(error) = app::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(self).await {
+        let grants = serde_json::to_string(&new.grants)
+            .map_err(|e| Error::internal("grants are no JSON", e))?;
+        let row = app::Model {
+            id,
+            name: new.name,
+            default_shop_id: new.default_shop,
+            grants,
+            create_time: self.now(),
+        };
+        if let Err(error) = app::Entity::insert(row.into_active_model().reset_all())
+            .exec_without_returning(self)
+            .await
+        {
             return Err(if is_duplicate(&error) {
-                Error::new(Reason::AlreadyExists, "there is an app of this name".to_owned()).fact("field", "name").into()
+                Error::new(
+                    Reason::AlreadyExists,
+                    "there is an app of this name".to_owned(),
+                )
+                .fact("field", "name")
+                .into()
             } else {
                 error.into()
             });
@@ -247,7 +332,9 @@ impl Tx {
             create_time: self.now(),
             revoke_time: None,
         };
-        api_key::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(self).await?;
+        api_key::Entity::insert(row.into_active_model().reset_all())
+            .exec_without_returning(self)
+            .await?;
         Ok(())
     }
 }
@@ -265,11 +352,14 @@ async fn with_keys(db: &impl sea_orm::ConnectionTrait, row: app::Model) -> Resul
         .order_by_asc(api_key::Column::CreateTime)
         .all(db)
         .await?;
-    let grants = serde_json::from_str(&row.grants).map_err(|e| Error::internal("stored grants are no JSON", e))?;
+    let grants = serde_json::from_str(&row.grants)
+        .map_err(|e| Error::internal("stored grants are no JSON", e))?;
     Ok(App { row, grants, keys })
 }
 
 async fn find_key(db: &impl sea_orm::ConnectionTrait, id: &str) -> Result<api_key::Model, Fault> {
     let row = api_key::Entity::find_by_id(id).one(db).await?;
-    Ok(row.ok_or_else(|| Error::new(Reason::KeyNotFound, "no such key".to_owned()).fact("key_id", id))?)
+    Ok(row.ok_or_else(|| {
+        Error::new(Reason::KeyNotFound, "no such key".to_owned()).fact("key_id", id)
+    })?)
 }

@@ -6,12 +6,12 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::crypt::Keys;
 use super::entity::{recipient, recipient_openid};
 use super::journal::insert_all;
 use super::request::{Call, Claimed};
 use super::tx::{Fault, Tx, is_duplicate};
-use super::Store;
 use crate::domain::id::{RecipientId, ShopId};
 use crate::domain::text::{Appid, Mobile, Openid, Uid};
 use crate::domain::{Error, Reason, Result};
@@ -43,12 +43,18 @@ impl Store {
     ///
     /// # Errors
     /// SHOP_NOT_FOUND, BELONGS_TO_ANOTHER.
-    pub async fn upsert_recipients(&self, call: Call, shop: ShopId, people: Vec<Person>) -> Result<super::campaign::Written<Upserted>> {
+    pub async fn upsert_recipients(
+        &self,
+        call: Call,
+        shop: ShopId,
+        people: Vec<Person>,
+    ) -> Result<super::campaign::Written<Upserted>> {
         let ids = self.ids("recipient", people.len()).await?;
         let (end, store) = (call.end(), self.clone());
         let people = std::sync::Arc::new(people);
         self.write_or_try(end, move |tx| {
-            let (call, store, people, ids) = (call.clone(), store.clone(), people.clone(), ids.clone());
+            let (call, store, people, ids) =
+                (call.clone(), store.clone(), people.clone(), ids.clone());
             Box::pin(async move { tx.upsert(&store, &call, shop, &people, &ids).await })
         })
         .await
@@ -68,11 +74,18 @@ impl Tx {
         let updated = i32::try_from(known.len()).unwrap_or(i32::MAX);
         let created = i32::try_from(people.len()).unwrap_or(i32::MAX) - updated;
         let done = Upserted { created, updated };
-        let reply = serde_json::to_string(&done).map_err(|e| Error::internal("a reply is no JSON", e))?;
-        if let Claimed::Replay { reply, .. } = self.claim_request(call, shop.0, Some(reply)).await? {
+        let reply =
+            serde_json::to_string(&done).map_err(|e| Error::internal("a reply is no JSON", e))?;
+        if let Claimed::Replay { reply, .. } = self.claim_request(call, shop.0, Some(reply)).await?
+        {
             let reply = reply.as_deref().map(serde_json::from_str).transpose();
-            let row = reply.map_err(|e| Error::internal("a kept reply is no JSON", e))?.unwrap_or(done);
-            return Ok(super::campaign::Written { row, replayed: true });
+            let row = reply
+                .map_err(|e| Error::internal("a kept reply is no JSON", e))?
+                .unwrap_or(done);
+            return Ok(super::campaign::Written {
+                row,
+                replayed: true,
+            });
         }
         self.known_shop(shop).await?;
         let (mut rows, mut openids) = (Vec::new(), Vec::new());
@@ -98,18 +111,36 @@ impl Tx {
                 });
             }
         }
-        insert_all::<recipient::Entity, _>(self, rows).await.map_err(|fault| belongs(fault, "mobile"))?;
+        insert_all::<recipient::Entity, _>(self, rows)
+            .await
+            .map_err(|fault| belongs(fault, "mobile"))?;
         for chunk in openids.chunks(200) {
-            let replace = OnConflict::columns([recipient_openid::Column::RecipientId, recipient_openid::Column::Appid])
-                .update_columns([recipient_openid::Column::OpenidCipher, recipient_openid::Column::OpenidIndex])
-                .to_owned();
+            let replace = OnConflict::columns([
+                recipient_openid::Column::RecipientId,
+                recipient_openid::Column::Appid,
+            ])
+            .update_columns([
+                recipient_openid::Column::OpenidCipher,
+                recipient_openid::Column::OpenidIndex,
+            ])
+            .to_owned();
             let insert = recipient_openid::Entity::insert_many(chunk.to_vec()).on_conflict(replace);
-            insert.exec_without_returning(self).await.map_err(|error| belongs(error.into(), "openid"))?;
+            insert
+                .exec_without_returning(self)
+                .await
+                .map_err(|error| belongs(error.into(), "openid"))?;
         }
-        Ok(super::campaign::Written { row: done, replayed: false })
+        Ok(super::campaign::Written {
+            row: done,
+            replayed: false,
+        })
     }
 
-    async fn known(&self, shop: ShopId, people: &[Person]) -> Result<HashMap<Uid, recipient::Model>, Fault> {
+    async fn known(
+        &self,
+        shop: ShopId,
+        people: &[Person],
+    ) -> Result<HashMap<Uid, recipient::Model>, Fault> {
         let mut known = HashMap::new();
         for chunk in people.chunks(500) {
             let rows = recipient::Entity::find()
@@ -118,13 +149,26 @@ impl Tx {
                 .lock_exclusive()
                 .all(self)
                 .await?;
-            known.extend(rows.into_iter().filter_map(|row| Some((row.uid.clone()?, row))));
+            known.extend(
+                rows.into_iter()
+                    .filter_map(|row| Some((row.uid.clone()?, row))),
+            );
         }
         Ok(known)
     }
 
-    fn new_recipient(&self, store: &Store, shop: ShopId, person: &Person, id: RecipientId) -> Result<recipient::ActiveModel> {
-        let mobile = person.mobile.as_ref().map(|m| seal_mobile(store.keys(), shop, m)).transpose()?;
+    fn new_recipient(
+        &self,
+        store: &Store,
+        shop: ShopId,
+        person: &Person,
+        id: RecipientId,
+    ) -> Result<recipient::ActiveModel> {
+        let mobile = person
+            .mobile
+            .as_ref()
+            .map(|m| seal_mobile(store.keys(), shop, m))
+            .transpose()?;
         let (cipher, index) = mobile.unzip();
         Ok(recipient::ActiveModel {
             id: Set(id),
@@ -138,8 +182,17 @@ impl Tx {
         })
     }
 
-    async fn complete_recipient(&self, store: &Store, row: &recipient::Model, person: &Person) -> Result<(), Fault> {
-        let mut change = recipient::ActiveModel { id: Set(row.id), update_time: Set(self.now()), ..Default::default() };
+    async fn complete_recipient(
+        &self,
+        store: &Store,
+        row: &recipient::Model,
+        person: &Person,
+    ) -> Result<(), Fault> {
+        let mut change = recipient::ActiveModel {
+            id: Set(row.id),
+            update_time: Set(self.now()),
+            ..Default::default()
+        };
         if let Some(nickname) = &person.nickname {
             change.nickname = Set(nickname.clone());
         }
@@ -148,7 +201,10 @@ impl Tx {
             change.mobile_cipher = Set(Some(cipher));
             change.mobile_index = Set(Some(index));
         }
-        recipient::Entity::update(change).exec(self).await.map_err(|error| belongs(error.into(), "mobile"))?;
+        recipient::Entity::update(change)
+            .exec(self)
+            .await
+            .map_err(|error| belongs(error.into(), "mobile"))?;
         Ok(())
     }
 }
@@ -157,8 +213,12 @@ impl Tx {
 fn belongs(fault: Fault, field: &'static str) -> Fault {
     match fault {
         Fault::Db(error) if is_duplicate(&error) => {
-            let text = format!("this {field} belongs to another recipient of the shop, or stands twice in the call");
-            Error::new(Reason::BelongsToAnother, text).fact("field", field).into()
+            let text = format!(
+                "this {field} belongs to another recipient of the shop, or stands twice in the call"
+            );
+            Error::new(Reason::BelongsToAnother, text)
+                .fact("field", field)
+                .into()
         }
         other => other,
     }
@@ -169,9 +229,16 @@ fn openid_column(shop: ShopId) -> String {
 }
 
 /// Encrypts an openid for a shop: ciphertext and blind index.
-pub(super) fn seal_openid(keys: &Keys, shop: ShopId, openid: &Openid) -> Result<(Vec<u8>, Vec<u8>)> {
+pub(super) fn seal_openid(
+    keys: &Keys,
+    shop: ShopId,
+    openid: &Openid,
+) -> Result<(Vec<u8>, Vec<u8>)> {
     let column = openid_column(shop);
-    Ok((keys.seal(&column, openid.expose().as_bytes())?, keys.blind_index(&column, openid.expose())))
+    Ok((
+        keys.seal(&column, openid.expose().as_bytes())?,
+        keys.blind_index(&column, openid.expose()),
+    ))
 }
 
 /// Decrypts what [`seal_openid`] made.
@@ -182,7 +249,10 @@ pub(super) fn open_openid(keys: &Keys, shop: ShopId, cipher: &[u8]) -> Result<Op
 
 fn seal_mobile(keys: &Keys, shop: ShopId, mobile: &Mobile) -> Result<(Vec<u8>, Vec<u8>)> {
     let column = format!("mobile/{shop}");
-    Ok((keys.seal(&column, mobile.expose().as_bytes())?, keys.blind_index(&column, mobile.expose())))
+    Ok((
+        keys.seal(&column, mobile.expose().as_bytes())?,
+        keys.blind_index(&column, mobile.expose()),
+    ))
 }
 
 /// A recipient as it is shown: what names a person is masked.
@@ -207,15 +277,24 @@ impl Store {
             ByRecipient::Id(id) => query.filter(recipient::Column::Id.eq(*id)),
             ByRecipient::Uid(uid) => query.filter(recipient::Column::Uid.eq(uid.clone())),
         };
-        let row = query.one(self.reader()).await.map_err(super::tx::to_error)?.ok_or_else(|| {
-            let error = Error::new(Reason::RecipientNotFound, "no such recipient in this shop".to_owned());
-            match by {
-                ByRecipient::Id(id) => error.fact("recipient_id", id),
-                ByRecipient::Uid(uid) => error.fact("uid", uid),
-            }
-        })?;
+        let row = query
+            .one(self.reader())
+            .await
+            .map_err(super::tx::to_error)?
+            .ok_or_else(|| {
+                let error = Error::new(
+                    Reason::RecipientNotFound,
+                    "no such recipient in this shop".to_owned(),
+                );
+                match by {
+                    ByRecipient::Id(id) => error.fact("recipient_id", id),
+                    ByRecipient::Uid(uid) => error.fact("uid", uid),
+                }
+            })?;
         let mut shown = self.show(vec![row]).await?;
-        shown.pop().ok_or_else(|| Error::internal("a recipient vanished", "recipient"))
+        shown
+            .pop()
+            .ok_or_else(|| Error::internal("a recipient vanished", "recipient"))
     }
 
     /// A page of recipients, newest first.
@@ -240,19 +319,28 @@ impl Store {
         let mut by_recipient: HashMap<RecipientId, BTreeMap<String, String>> = HashMap::new();
         for row in openids {
             let openid = open_openid(self.keys(), row.shop_id, &row.openid_cipher)?;
-            by_recipient.entry(row.recipient_id).or_default().insert(row.appid.to_string(), openid.masked());
+            by_recipient
+                .entry(row.recipient_id)
+                .or_default()
+                .insert(row.appid.to_string(), openid.masked());
         }
         rows.into_iter()
             .map(|row| {
                 let mobile = match &row.mobile_cipher {
                     Some(cipher) => {
-                        let text = self.keys().open_text(&format!("mobile/{}", row.shop_id), cipher)?;
+                        let text = self
+                            .keys()
+                            .open_text(&format!("mobile/{}", row.shop_id), cipher)?;
                         Mobile::parse(&text).map(|m| m.masked()).unwrap_or_default()
                     }
                     None => String::new(),
                 };
                 let openids = by_recipient.remove(&row.id).unwrap_or_default();
-                Ok(Shown { row, mobile, openids })
+                Ok(Shown {
+                    row,
+                    mobile,
+                    openids,
+                })
             })
             .collect()
     }

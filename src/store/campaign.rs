@@ -3,12 +3,12 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, Set};
 
+use super::Store;
 use super::entity::campaign::{ActiveModel, Column, Entity, Model};
 use super::entity::{account_shop, campaign_revision, provider_account, shop};
 use super::journal::campaign_entry;
 use super::request::{Call, Claimed};
 use super::tx::{Fault, Tx, is_duplicate};
-use super::Store;
 use crate::domain::amount::AmountRule;
 use crate::domain::campaign::{CampaignKind, CampaignState, Verb};
 use crate::domain::id::{AccountId, CampaignId, ShopId};
@@ -94,7 +94,13 @@ impl Store {
     ///
     /// # Errors
     /// CAMPAIGN_NOT_FOUND, CAMPAIGN_ENDED, ETAG_MISMATCH, field errors.
-    pub async fn update_campaign(&self, call: Call, shop: ShopId, id: CampaignId, update: Update) -> Result<Written<Campaign>> {
+    pub async fn update_campaign(
+        &self,
+        call: Call,
+        shop: ShopId,
+        id: CampaignId,
+        update: Update,
+    ) -> Result<Written<Campaign>> {
         let end = call.end();
         self.write_or_try(end, move |tx| {
             let (call, update) = (call.clone(), update.clone());
@@ -103,7 +109,10 @@ impl Store {
                 if !replayed {
                     tx.update_campaign(&call, shop, id, update).await?;
                 }
-                Ok(Written { row: tx.campaign(shop, id).await?, replayed })
+                Ok(Written {
+                    row: tx.campaign(shop, id).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -113,7 +122,13 @@ impl Store {
     ///
     /// # Errors
     /// CAMPAIGN_NOT_FOUND, CAMPAIGN_STATE.
-    pub async fn turn_campaign(&self, call: Call, shop: ShopId, id: CampaignId, verb: Verb) -> Result<Written<Campaign>> {
+    pub async fn turn_campaign(
+        &self,
+        call: Call,
+        shop: ShopId,
+        id: CampaignId,
+        verb: Verb,
+    ) -> Result<Written<Campaign>> {
         let end = call.end();
         self.write_or_try(end, move |tx| {
             let call = call.clone();
@@ -122,7 +137,10 @@ impl Store {
                 if !replayed {
                     tx.turn_campaign(&call, shop, id, verb).await?;
                 }
-                Ok(Written { row: tx.campaign(shop, id).await?, replayed })
+                Ok(Written {
+                    row: tx.campaign(shop, id).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -132,7 +150,13 @@ impl Store {
     ///
     /// # Errors
     /// CAMPAIGN_NOT_FOUND, CAMPAIGN_ENDED, AMOUNT_OVERFLOW, BUDGET_IN_USE.
-    pub async fn move_money(&self, call: Call, shop: ShopId, id: CampaignId, posting: Posting) -> Result<Written<Campaign>> {
+    pub async fn move_money(
+        &self,
+        call: Call,
+        shop: ShopId,
+        id: CampaignId,
+        posting: Posting,
+    ) -> Result<Written<Campaign>> {
         let end = call.end();
         self.write_or_try(end, move |tx| {
             let call = call.clone();
@@ -141,7 +165,10 @@ impl Store {
                 if !replayed {
                     tx.move_money(&call, shop, id, posting).await?;
                 }
-                Ok(Written { row: tx.campaign(shop, id).await?, replayed })
+                Ok(Written {
+                    row: tx.campaign(shop, id).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -149,14 +176,27 @@ impl Store {
 }
 
 impl Tx {
-    async fn create_campaign(&self, call: &Call, draft: Draft, id: CampaignId) -> Result<Written<Campaign>, Fault> {
+    async fn create_campaign(
+        &self,
+        call: &Call,
+        draft: Draft,
+        id: CampaignId,
+    ) -> Result<Written<Campaign>, Fault> {
         if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
-            return Ok(Written { row: self.campaign(draft.shop, CampaignId(resource)).await?, replayed: true });
+            return Ok(Written {
+                row: self.campaign(draft.shop, CampaignId(resource)).await?,
+                replayed: true,
+            });
         }
         let payer = self.account_of(draft.shop, draft.account).await?;
         let appid = default_appid(&payer, draft.appid.as_ref())?;
         let bounds = payer.min_amount_fen..=payer.max_amount_fen;
-        account::accepts(bounds, draft.amount.min(), draft.amount.max(), Some(&draft.texts))?;
+        account::accepts(
+            bounds,
+            draft.amount.min(),
+            draft.amount.max(),
+            Some(&draft.texts),
+        )?;
         let now = self.now();
         let row = ActiveModel {
             id: Set(id),
@@ -185,34 +225,67 @@ impl Tx {
             update_time: Set(now),
         };
         if let Err(error) = Entity::insert(row).exec_without_returning(self).await {
-            return Err(if is_duplicate(&error) { taken(&draft).into() } else { error.into() });
+            return Err(if is_duplicate(&error) {
+                taken(&draft).into()
+            } else {
+                error.into()
+            });
         }
         self.insert_revision(id, 1, &draft.texts).await?;
         let campaign = self.campaign(draft.shop, id).await?;
-        self.append(vec![campaign_entry(&campaign.row, None, "CREATED", None, &call.actor)]).await?;
-        Ok(Written { row: campaign, replayed: false })
+        self.append(vec![campaign_entry(
+            &campaign.row,
+            None,
+            "CREATED",
+            None,
+            &call.actor,
+        )])
+        .await?;
+        Ok(Written {
+            row: campaign,
+            replayed: false,
+        })
     }
 
-    async fn insert_revision(&self, id: CampaignId, revision: i64, texts: &Texts) -> Result<(), Fault> {
-        let texts = serde_json::to_string(texts).map_err(|e| Error::internal("texts are no JSON", e))?;
+    async fn insert_revision(
+        &self,
+        id: CampaignId,
+        revision: i64,
+        texts: &Texts,
+    ) -> Result<(), Fault> {
+        let texts =
+            serde_json::to_string(texts).map_err(|e| Error::internal("texts are no JSON", e))?;
         let row = campaign_revision::ActiveModel {
             campaign_id: Set(id),
             revision: Set(revision),
             texts: Set(texts),
             create_time: Set(self.now()),
         };
-        campaign_revision::Entity::insert(row).exec_without_returning(self).await?;
+        campaign_revision::Entity::insert(row)
+            .exec_without_returning(self)
+            .await?;
         Ok(())
     }
 
-    async fn update_campaign(&self, call: &Call, shop: ShopId, id: CampaignId, update: Update) -> Result<(), Fault> {
+    async fn update_campaign(
+        &self,
+        call: &Call,
+        shop: ShopId,
+        id: CampaignId,
+        update: Update,
+    ) -> Result<(), Fault> {
         let before = self.lock_campaign(shop, id).await?;
         if before.state == CampaignState::Ended {
             return Err(ended(id).into());
         }
-        if update.version.is_some_and(|version| version != before.version) {
+        if update
+            .version
+            .is_some_and(|version| version != before.version)
+        {
             let text = "the campaign has changed since you read it; read it again".to_owned();
-            return Err(Error::new(Reason::EtagMismatch, text).fact("etag", before.version).into());
+            return Err(Error::new(Reason::EtagMismatch, text)
+                .fact("etag", before.version)
+                .into());
         }
         let mut after = before.clone();
         after.start_time = update.start.unwrap_or(before.start_time);
@@ -222,25 +295,43 @@ impl Tx {
             let text = "end_time must be after start_time".to_owned();
             return Err(Error::field("end_time", Reason::TimeRangeInvalid, text).into());
         }
-        if after.stock_count.is_some_and(|stock| stock < before.issued_count) {
+        if after
+            .stock_count
+            .is_some_and(|stock| stock < before.issued_count)
+        {
             let text = format!("{} packets are issued already", before.issued_count);
             return Err(Error::field("stock_count", Reason::OutOfRange, text).into());
         }
         if let Some(texts) = &update.texts {
             let payer = self.account_of(shop, before.account_id).await?;
-            account::accepts(payer.min_amount_fen..=payer.max_amount_fen, before.min_amount_fen, before.max_amount_fen, Some(texts))?;
+            account::accepts(
+                payer.min_amount_fen..=payer.max_amount_fen,
+                before.min_amount_fen,
+                before.max_amount_fen,
+                Some(texts),
+            )?;
             after.revision += 1;
             self.insert_revision(id, after.revision, texts).await?;
         }
-        self.keep_campaign(&before, after, "UPDATED", None, &call.actor).await
+        self.keep_campaign(&before, after, "UPDATED", None, &call.actor)
+            .await
     }
 
-    async fn turn_campaign(&self, call: &Call, shop: ShopId, id: CampaignId, verb: Verb) -> Result<(), Fault> {
+    async fn turn_campaign(
+        &self,
+        call: &Call,
+        shop: ShopId,
+        id: CampaignId,
+        verb: Verb,
+    ) -> Result<(), Fault> {
         let before = self.lock_campaign(shop, id).await?;
         let Some(state) = before.state.after(verb) else {
             let text = format!("a campaign that is {} cannot do this", before.state.name());
             let error = Error::new(Reason::CampaignState, text);
-            return Err(error.fact("campaign_id", id).fact("state", before.state.name()).into());
+            return Err(error
+                .fact("campaign_id", id)
+                .fact("state", before.state.name())
+                .into());
         };
         if state == before.state {
             return Ok(());
@@ -250,11 +341,21 @@ impl Tx {
             CampaignState::Paused => "PAUSED",
             CampaignState::Ended | CampaignState::Draft => "ENDED",
         };
-        let after = Model { state, ..before.clone() };
-        self.keep_campaign(&before, after, kind, None, &call.actor).await
+        let after = Model {
+            state,
+            ..before.clone()
+        };
+        self.keep_campaign(&before, after, kind, None, &call.actor)
+            .await
     }
 
-    async fn move_money(&self, call: &Call, shop: ShopId, id: CampaignId, posting: Posting) -> Result<(), Fault> {
+    async fn move_money(
+        &self,
+        call: &Call,
+        shop: ShopId,
+        id: CampaignId,
+        posting: Posting,
+    ) -> Result<(), Fault> {
         use crate::domain::state::Position;
         let before = self.lock_campaign(shop, id).await?;
         let mut after = before.clone();
@@ -263,18 +364,33 @@ impl Tx {
             if before.state == CampaignState::Ended {
                 return Err(ended(id).into());
             }
-            after.granted_fen = before.granted_fen.checked_add(amount).filter(|sum| *sum <= BUDGET_MAX).ok_or_else(|| {
-                Error::field("amount_fen", Reason::AmountOverflow, "a budget holds at most 2^62 fen".to_owned())
-            })?;
-            return self.keep_campaign(&before, after, "FUNDED", Some(posting), &call.actor).await;
+            after.granted_fen = before
+                .granted_fen
+                .checked_add(amount)
+                .filter(|sum| *sum <= BUDGET_MAX)
+                .ok_or_else(|| {
+                    Error::field(
+                        "amount_fen",
+                        Reason::AmountOverflow,
+                        "a budget holds at most 2^62 fen".to_owned(),
+                    )
+                })?;
+            return self
+                .keep_campaign(&before, after, "FUNDED", Some(posting), &call.actor)
+                .await;
         }
         if before.available() < amount {
-            let text = format!("only {} yuan are free; the rest is in packets", before.available());
-            let error = Error::new(Reason::BudgetInUse, text).fact("available_fen", before.available().0);
+            let text = format!(
+                "only {} yuan are free; the rest is in packets",
+                before.available()
+            );
+            let error =
+                Error::new(Reason::BudgetInUse, text).fact("available_fen", before.available().0);
             return Err(error.fact("required_fen", amount.0).into());
         }
         after.defunded_fen = Fen(before.defunded_fen.0 + amount.0);
-        self.keep_campaign(&before, after, "DEFUNDED", Some(posting), &call.actor).await
+        self.keep_campaign(&before, after, "DEFUNDED", Some(posting), &call.actor)
+            .await
     }
 
     /// Writes what an operator changed: only the columns that he can change, for
@@ -305,20 +421,40 @@ impl Tx {
             .exec(self)
             .await?;
         if changed.rows_affected != 1 {
-            return Err(Error::new(Reason::ConcurrentUpdate, "somebody else changed it first; repeat the call".to_owned()).into());
+            return Err(Error::new(
+                Reason::ConcurrentUpdate,
+                "somebody else changed it first; repeat the call".to_owned(),
+            )
+            .into());
         }
-        self.append(vec![campaign_entry(&after, Some(before.state.name()), kind, posting, actor)]).await
+        self.append(vec![campaign_entry(
+            &after,
+            Some(before.state.name()),
+            kind,
+            posting,
+            actor,
+        )])
+        .await
     }
 
     /// Takes money for new packets, if the campaign still allows it: the one
     /// statement that guards the budget. Called last, right before COMMIT. False
     /// if it does not, and then nothing was taken.
-    pub(super) async fn take(&self, id: CampaignId, sum: Fen, count: i64, uncounted: i64) -> Result<bool, Fault> {
+    pub(super) async fn take(
+        &self,
+        id: CampaignId,
+        sum: Fen,
+        count: i64,
+        uncounted: i64,
+    ) -> Result<bool, Fault> {
         let now = self.now();
         let stock = count - uncounted;
         let taken = Entity::update_many()
             .col_expr(Column::DebitedFen, Expr::col(Column::DebitedFen).add(sum))
-            .col_expr(Column::IssuedCount, Expr::col(Column::IssuedCount).add(stock))
+            .col_expr(
+                Column::IssuedCount,
+                Expr::col(Column::IssuedCount).add(stock),
+            )
             .filter(Column::Id.eq(id))
             .filter(Column::State.eq(CampaignState::Active))
             .filter(Column::StartTime.lte(now))
@@ -330,23 +466,46 @@ impl Tx {
                     .add(Expr::col(Column::CreditedFen))
                     .gte(sum),
             )
-            .filter(Column::StockCount.is_null().or(Expr::col(Column::IssuedCount).add(stock).lte(Expr::col(Column::StockCount))))
+            .filter(
+                Column::StockCount
+                    .is_null()
+                    .or(Expr::col(Column::IssuedCount)
+                        .add(stock)
+                        .lte(Expr::col(Column::StockCount))),
+            )
             .exec(self)
             .await?;
         Ok(taken.rows_affected == 1)
     }
 
     /// Books what packets did to a campaign's money. Called last, right before COMMIT.
-    pub(super) async fn book(&self, id: CampaignId, delta: BudgetDelta, unissued: i64) -> Result<(), Fault> {
+    pub(super) async fn book(
+        &self,
+        id: CampaignId,
+        delta: BudgetDelta,
+        unissued: i64,
+    ) -> Result<(), Fault> {
         if delta == BudgetDelta::default() && unissued == 0 {
             return Ok(());
         }
         Entity::update_many()
-            .col_expr(Column::DebitedFen, Expr::col(Column::DebitedFen).add(delta.debited))
-            .col_expr(Column::CreditedFen, Expr::col(Column::CreditedFen).add(delta.credited))
-            .col_expr(Column::TransitFen, Expr::col(Column::TransitFen).add(delta.transit))
+            .col_expr(
+                Column::DebitedFen,
+                Expr::col(Column::DebitedFen).add(delta.debited),
+            )
+            .col_expr(
+                Column::CreditedFen,
+                Expr::col(Column::CreditedFen).add(delta.credited),
+            )
+            .col_expr(
+                Column::TransitFen,
+                Expr::col(Column::TransitFen).add(delta.transit),
+            )
             .col_expr(Column::PaidFen, Expr::col(Column::PaidFen).add(delta.paid))
-            .col_expr(Column::IssuedCount, Expr::col(Column::IssuedCount).sub(unissued))
+            .col_expr(
+                Column::IssuedCount,
+                Expr::col(Column::IssuedCount).sub(unissued),
+            )
             .filter(Column::Id.eq(id))
             .exec(self)
             .await?;
@@ -355,7 +514,11 @@ impl Tx {
 
     /// A campaign of a shop, locked until the unit ends.
     pub(super) async fn lock_campaign(&self, shop: ShopId, id: CampaignId) -> Result<Model, Fault> {
-        let row = Entity::find_by_id(id).filter(Column::ShopId.eq(shop)).lock_exclusive().one(self).await?;
+        let row = Entity::find_by_id(id)
+            .filter(Column::ShopId.eq(shop))
+            .lock_exclusive()
+            .one(self)
+            .await?;
         Ok(row.ok_or_else(|| not_found(id))?)
     }
 
@@ -365,10 +528,16 @@ impl Tx {
     }
 
     /// An account that a shop may pay through.
-    pub(super) async fn account_of(&self, shop: ShopId, id: AccountId) -> Result<provider_account::Model, Fault> {
+    pub(super) async fn account_of(
+        &self,
+        shop: ShopId,
+        id: AccountId,
+    ) -> Result<provider_account::Model, Fault> {
         let known = shop::Entity::find_by_id(shop).one(self).await?;
         known.ok_or_else(|| crate::domain::grant::shop_not_found(shop))?;
-        let granted = account_shop::Entity::find_by_id((id, shop)).one(self).await?;
+        let granted = account_shop::Entity::find_by_id((id, shop))
+            .one(self)
+            .await?;
         let row = provider_account::Entity::find_by_id(id).one(self).await?;
         match (granted, row) {
             (Some(_), Some(row)) => Ok(row),
@@ -385,23 +554,38 @@ fn default_appid(payer: &provider_account::Model, asked: Option<&Appid>) -> Resu
         None => appids.into_iter().next(),
     };
     found.ok_or_else(|| {
-        Error::field("appid", Reason::AppidInvalid, "this appid is not bound to the account's merchant".to_owned())
+        Error::field(
+            "appid",
+            Reason::AppidInvalid,
+            "this appid is not bound to the account's merchant".to_owned(),
+        )
     })
 }
 
 fn taken(draft: &Draft) -> Error {
     let (field, text) = match draft.kind {
         CampaignKind::Named => ("code", "the shop has a campaign of this code"),
-        CampaignKind::Direct => ("kind", "the shop has a campaign of this code, or a DIRECT campaign already"),
+        CampaignKind::Direct => (
+            "kind",
+            "the shop has a campaign of this code, or a DIRECT campaign already",
+        ),
     };
     Error::new(Reason::AlreadyExists, text.to_owned()).fact("field", field)
 }
 
 /// The one wording for a campaign that is not there or not yours.
 pub(super) fn not_found(id: CampaignId) -> Error {
-    Error::new(Reason::CampaignNotFound, "no such campaign in this shop".to_owned()).fact("campaign_id", id)
+    Error::new(
+        Reason::CampaignNotFound,
+        "no such campaign in this shop".to_owned(),
+    )
+    .fact("campaign_id", id)
 }
 
 fn ended(id: CampaignId) -> Error {
-    Error::new(Reason::CampaignEnded, "the campaign has ended for ever".to_owned()).fact("campaign_id", id)
+    Error::new(
+        Reason::CampaignEnded,
+        "the campaign has ended for ever".to_owned(),
+    )
+    .fact("campaign_id", id)
 }

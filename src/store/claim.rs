@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel as _, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel as _, QueryFilter,
+    QueryOrder, QuerySelect,
+};
 
 use super::Store;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
@@ -54,8 +57,19 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn claim(&self, account: &provider_account::Model, job: Job, limit: u64, lease: Duration) -> Result<Claims> {
-        let ids = if job == Job::Send { self.ids("attempt", usize::try_from(limit).unwrap_or(0)).await? } else { Vec::new() };
+    pub async fn claim(
+        &self,
+        account: &provider_account::Model,
+        job: Job,
+        limit: u64,
+        lease: Duration,
+    ) -> Result<Claims> {
+        let ids = if job == Job::Send {
+            self.ids("attempt", usize::try_from(limit).unwrap_or(0))
+                .await?
+        } else {
+            Vec::new()
+        };
         let (store, account) = (self.clone(), account.clone());
         self.write(move |tx| {
             let (store, account, ids) = (store.clone(), account.clone(), ids.clone());
@@ -84,7 +98,12 @@ impl Store {
 impl Tx {
     /// Due rows, oldest first, skipping what another replica holds right now. A
     /// queued packet of a paused campaign is not due.
-    async fn due(&self, account: AccountId, job: Job, limit: u64) -> Result<Vec<issuance::Model>, Fault> {
+    async fn due(
+        &self,
+        account: AccountId,
+        job: Job,
+        limit: u64,
+    ) -> Result<Vec<issuance::Model>, Fault> {
         let open = Query::select()
             .column(campaign::Column::Id)
             .from(campaign::Entity)
@@ -97,7 +116,9 @@ impl Tx {
             .filter(issuance::Column::DueTime.lte(self.now()));
         if job == Job::Send {
             query = query.filter(
-                issuance::Column::State.ne(State::Queued).or(issuance::Column::CampaignId.in_subquery(open)),
+                issuance::Column::State
+                    .ne(State::Queued)
+                    .or(issuance::Column::CampaignId.in_subquery(open)),
             );
         }
         let rows = query
@@ -115,7 +136,11 @@ impl Tx {
         &self,
         due: Vec<issuance::Model>,
     ) -> Result<(Vec<issuance::Model>, Vec<issuance::Model>), Fault> {
-        let queued: Vec<CampaignId> = due.iter().filter(|i| i.state == State::Queued).map(|i| i.campaign_id).collect();
+        let queued: Vec<CampaignId> = due
+            .iter()
+            .filter(|i| i.state == State::Queued)
+            .map(|i| i.campaign_id)
+            .collect();
         if queued.is_empty() {
             return Ok((Vec::new(), due));
         }
@@ -127,7 +152,9 @@ impl Tx {
             .into_tuple()
             .all(self)
             .await?;
-        Ok(due.into_iter().partition(|i| i.state == State::Queued && ended.contains(&i.campaign_id)))
+        Ok(due
+            .into_iter()
+            .partition(|i| i.state == State::Queued && ended.contains(&i.campaign_id)))
     }
 
     /// Withdraws packets that were never sent, and gives their money back.
@@ -140,12 +167,16 @@ impl Tx {
             .col_expr(issuance::Column::State, Expr::value(to))
             .col_expr(issuance::Column::Job, Expr::value(None::<Job>))
             .col_expr(issuance::Column::DueTime, Expr::value(None::<Timestamp>))
-            .col_expr(issuance::Column::Version, Expr::col(issuance::Column::Version).add(1_i64))
+            .col_expr(
+                issuance::Column::Version,
+                Expr::col(issuance::Column::Version).add(1_i64),
+            )
             .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
             .filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id)))
             .exec(self)
             .await?;
-        let mut deltas: std::collections::BTreeMap<CampaignId, (BudgetDelta, i64)> = std::collections::BTreeMap::new();
+        let mut deltas: std::collections::BTreeMap<CampaignId, (BudgetDelta, i64)> =
+            std::collections::BTreeMap::new();
         let mut entries = Vec::with_capacity(rows.len());
         for row in &rows {
             let posting = Posting::of_transition(row.state, to, row.amount_fen);
@@ -181,11 +212,15 @@ impl Tx {
         until: Timestamp,
     ) -> Result<(Vec<issuance::Model>, Vec<attempt::Model>), Fault> {
         let now = self.now();
-        let (fresh, again): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.state == State::Queued);
+        let (fresh, again): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.state == State::Queued);
         let mut attempts = self.send_again(&again).await?;
         let mut new = Vec::with_capacity(fresh.len());
         for (row, id) in fresh.iter().zip(ids) {
-            let number = row.mch_billno.clone().ok_or_else(|| Error::internal("a queued packet has no number", "claim"))?;
+            let number = row
+                .mch_billno
+                .clone()
+                .ok_or_else(|| Error::internal("a queued packet has no number", "claim"))?;
             new.push(attempt::Model {
                 id: AttemptId(id),
                 issuance_id: row.id,
@@ -227,8 +262,14 @@ impl Tx {
         let mut attempts = self.live_attempts(rows).await?;
         attempt::Entity::update_many()
             .col_expr(attempt::Column::State, Expr::value(State::Sending))
-            .col_expr(attempt::Column::SendCount, Expr::col(attempt::Column::SendCount).add(1))
-            .col_expr(attempt::Column::NotFoundTime, Expr::value(None::<Timestamp>))
+            .col_expr(
+                attempt::Column::SendCount,
+                Expr::col(attempt::Column::SendCount).add(1),
+            )
+            .col_expr(
+                attempt::Column::NotFoundTime,
+                Expr::value(None::<Timestamp>),
+            )
             .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
             .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
             .exec(self)
@@ -252,19 +293,34 @@ impl Tx {
             return Ok((Vec::new(), Vec::new()));
         }
         let mut attempts = self.live_attempts(&rows).await?;
-        let (lost, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.state == State::Sending);
+        let (lost, rest): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .partition(|row| row.state == State::Sending);
         let lost_ids: Vec<_> = lost.iter().map(|r| r.id).collect();
         if !lost.is_empty() {
             attempt::Entity::update_many()
                 .col_expr(attempt::Column::State, Expr::value(State::Unknown))
                 .col_expr(attempt::Column::Doubtful, Expr::value(true))
-                .col_expr(attempt::Column::LastError, Expr::value(Some("LEASE_LOST".to_owned())))
-                .filter(attempt::Column::Id.is_in(attempts.iter().filter(|a| lost_ids.contains(&a.issuance_id)).map(|a| a.id)))
+                .col_expr(
+                    attempt::Column::LastError,
+                    Expr::value(Some("LEASE_LOST".to_owned())),
+                )
+                .filter(
+                    attempt::Column::Id.is_in(
+                        attempts
+                            .iter()
+                            .filter(|a| lost_ids.contains(&a.issuance_id))
+                            .map(|a| a.id),
+                    ),
+                )
                 .exec(self)
                 .await?;
         }
         attempt::Entity::update_many()
-            .col_expr(attempt::Column::QueryCount, Expr::col(attempt::Column::QueryCount).add(1))
+            .col_expr(
+                attempt::Column::QueryCount,
+                Expr::col(attempt::Column::QueryCount).add(1),
+            )
             .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
             .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
             .exec(self)
@@ -289,7 +345,10 @@ impl Tx {
 
     async fn live_attempts(&self, rows: &[issuance::Model]) -> Result<Vec<attempt::Model>, Fault> {
         let keys = rows.iter().map(|r| r.id.0);
-        Ok(attempt::Entity::find().filter(attempt::Column::LiveKey.is_in(keys)).all(self).await?)
+        Ok(attempt::Entity::find()
+            .filter(attempt::Column::LiveKey.is_in(keys))
+            .all(self)
+            .await?)
     }
 
     /// Moves the due time of claimed rows to the end of the lease, raises their
@@ -308,17 +367,29 @@ impl Tx {
         let sends = state == State::Sending;
         let mut update = issuance::Entity::update_many()
             .col_expr(issuance::Column::DueTime, Expr::value(Some(until)))
-            .col_expr(issuance::Column::Fence, Expr::col(issuance::Column::Fence).add(1_i64))
-            .col_expr(issuance::Column::AttemptCount, Expr::col(issuance::Column::AttemptCount).add(new_attempts));
+            .col_expr(
+                issuance::Column::Fence,
+                Expr::col(issuance::Column::Fence).add(1_i64),
+            )
+            .col_expr(
+                issuance::Column::AttemptCount,
+                Expr::col(issuance::Column::AttemptCount).add(new_attempts),
+            );
         if sends {
             update = update.col_expr(issuance::Column::Job, Expr::value(Some(Job::Query)));
         }
-        update.filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id))).exec(self).await?;
+        update
+            .filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id)))
+            .exec(self)
+            .await?;
         let changed: Vec<_> = rows.iter().filter(|r| r.state != state).cloned().collect();
         if !changed.is_empty() {
             issuance::Entity::update_many()
                 .col_expr(issuance::Column::State, Expr::value(state))
-                .col_expr(issuance::Column::Version, Expr::col(issuance::Column::Version).add(1_i64))
+                .col_expr(
+                    issuance::Column::Version,
+                    Expr::col(issuance::Column::Version).add(1_i64),
+                )
                 .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
                 .filter(issuance::Column::Id.is_in(changed.iter().map(|r| r.id)))
                 .exec(self)
@@ -357,12 +428,18 @@ impl Tx {
         rows: Vec<issuance::Model>,
         attempts: Vec<attempt::Model>,
     ) -> Result<Vec<Claimed>, Fault> {
-        let mut attempts: HashMap<_, _> = attempts.into_iter().map(|a| (a.issuance_id, a)).collect();
+        let mut attempts: HashMap<_, _> =
+            attempts.into_iter().map(|a| (a.issuance_id, a)).collect();
         let mut revisions: HashMap<(CampaignId, i64), String> = HashMap::new();
         let mut packets = Vec::with_capacity(rows.len());
         for row in rows {
-            let attempt = attempts.remove(&row.id).ok_or_else(|| Error::internal("a claimed packet has no attempt", "claim"))?;
-            let cipher = row.openid_cipher.as_deref().ok_or_else(|| Error::internal("a claimed packet has no openid", "claim"))?;
+            let attempt = attempts
+                .remove(&row.id)
+                .ok_or_else(|| Error::internal("a claimed packet has no attempt", "claim"))?;
+            let cipher = row
+                .openid_cipher
+                .as_deref()
+                .ok_or_else(|| Error::internal("a claimed packet has no openid", "claim"))?;
             let openid = super::audience::open_openid(store.keys(), row.shop_id, cipher)?;
             let texts = match &row.texts {
                 Some(own) => own.clone(),
@@ -370,14 +447,22 @@ impl Tx {
                     let key = (row.campaign_id, row.campaign_revision);
                     if !revisions.contains_key(&key) {
                         let revision = campaign_revision::Entity::find_by_id(key).one(self).await?;
-                        let texts = revision.ok_or_else(|| Error::internal("a revision is missing", "claim"))?.texts;
+                        let texts = revision
+                            .ok_or_else(|| Error::internal("a revision is missing", "claim"))?
+                            .texts;
                         revisions.insert(key, texts);
                     }
                     revisions.get(&key).cloned().unwrap_or_default()
                 }
             };
-            let texts = serde_json::from_str(&texts).map_err(|e| Error::internal("stored texts are no JSON", e))?;
-            packets.push(Claimed { issuance: row, attempt, openid, texts });
+            let texts = serde_json::from_str(&texts)
+                .map_err(|e| Error::internal("stored texts are no JSON", e))?;
+            packets.push(Claimed {
+                issuance: row,
+                attempt,
+                openid,
+                texts,
+            });
         }
         Ok(packets)
     }

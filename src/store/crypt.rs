@@ -43,7 +43,29 @@ impl KeyFile {
     #[must_use]
     pub fn generate() -> Self {
         let key = || STANDARD.encode(clock::random::<32>());
-        Self { number: key(), index: key(), active: 1, encryption: BTreeMap::from([("1".to_owned(), key())]) }
+        Self {
+            number: key(),
+            index: key(),
+            active: 1,
+            encryption: BTreeMap::from([("1".to_owned(), key())]),
+        }
+    }
+
+    /// The file's text, with a word to whoever opens it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "# The keys of one hongbao environment. Whoever has them can read openids; without\n\
+             # them the database cannot be read. Keep a copy apart from it.\n\
+             # `number` and `index` must never change. To change encryption, add a version\n\
+             # and make it active; keep the old ones.\n\
+             number = \"{}\"\nindex = \"{}\"\nactive = {}\n\n[encryption]\n",
+            self.number, self.index, self.active
+        );
+        for (version, key) in &self.encryption {
+            text.push_str(&format!("{version} = \"{key}\"\n"));
+        }
+        text
     }
 }
 
@@ -72,17 +94,28 @@ impl Keys {
         let index = decode("index", &file.index)?;
         let mut encryption = BTreeMap::new();
         for (version, key) in &file.encryption {
-            let version: u8 = version.parse().map_err(|_| anyhow::anyhow!("key version {version} is not 0 to 255"))?;
+            let version: u8 = version
+                .parse()
+                .map_err(|_| anyhow::anyhow!("key version {version} is not 0 to 255"))?;
             let key = UnboundKey::new(&AES_256_GCM, &decode("encryption", key)?)
                 .map_err(|_| anyhow::anyhow!("encryption key {version} is not 32 bytes long"))?;
             encryption.insert(version, LessSafeKey::new(key));
         }
-        anyhow::ensure!(encryption.contains_key(&file.active), "the active encryption key {} is missing", file.active);
+        anyhow::ensure!(
+            encryption.contains_key(&file.active),
+            "the active encryption key {} is missing",
+            file.active
+        );
         let mut print = Sha256::new();
         print.update(b"hongbao keys\0");
         print.update(number);
         print.update(index);
-        let fingerprint = print.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let fingerprint = print
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect();
         Ok(Self {
             number: hmac::Key::new(hmac::HMAC_SHA256, &number),
             index: hmac::Key::new(hmac::HMAC_SHA256, &index),
@@ -112,8 +145,12 @@ impl Keys {
         let key = self.encryption.get(&self.active).ok_or_else(failed)?;
         let nonce: [u8; NONCE_LEN] = clock::random();
         let mut body = plain.to_vec();
-        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(column.as_bytes()), &mut body)
-            .map_err(|_| failed())?;
+        key.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(column.as_bytes()),
+            &mut body,
+        )
+        .map_err(|_| failed())?;
         let mut sealed = vec![self.active];
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&body);
@@ -125,13 +162,20 @@ impl Keys {
     /// # Errors
     /// INTERNAL: the key is missing, or the value was changed or copied from elsewhere.
     pub(super) fn open(&self, column: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        let failed = || Error::internal("a value does not decrypt; was it changed, or is a key missing?", column);
+        let failed = || {
+            Error::internal(
+                "a value does not decrypt; was it changed, or is a key missing?",
+                column,
+            )
+        };
         let (version, rest) = sealed.split_first().ok_or_else(failed)?;
         let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
         let key = self.encryption.get(version).ok_or_else(failed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
         let mut body = body.to_vec();
-        let plain = key.open_in_place(nonce, Aad::from(column.as_bytes()), &mut body).map_err(|_| failed())?;
+        let plain = key
+            .open_in_place(nonce, Aad::from(column.as_bytes()), &mut body)
+            .map_err(|_| failed())?;
         Ok(plain.to_vec())
     }
 
@@ -140,7 +184,8 @@ impl Keys {
     /// # Errors
     /// As [`Keys::open`].
     pub(super) fn open_text(&self, column: &str, sealed: &[u8]) -> Result<String> {
-        String::from_utf8(self.open(column, sealed)?).map_err(|e| Error::internal("a decrypted value is no text", e))
+        String::from_utf8(self.open(column, sealed)?)
+            .map_err(|e| Error::internal("a decrypted value is no text", e))
     }
 
     /// A keyed hash to find a value by. `column` separates what must not be compared.
@@ -154,8 +199,12 @@ impl Keys {
 }
 
 fn decode(name: &str, text: &str) -> anyhow::Result<[u8; 32]> {
-    let bytes = STANDARD.decode(text).map_err(|_| anyhow::anyhow!("key {name} is not Base64"))?;
-    bytes.try_into().map_err(|_| anyhow::anyhow!("key {name} is not 32 bytes long"))
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|_| anyhow::anyhow!("key {name} is not Base64"))?;
+    bytes
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("key {name} is not 32 bytes long"))
 }
 
 #[cfg(test)]
@@ -171,12 +220,18 @@ mod tests {
     fn a_value_reads_back_only_where_it_belongs() {
         let keys = keys();
         let sealed = keys.seal("issuance.openid/1", b"oUpF8uMu").unwrap();
-        assert_eq!(keys.open_text("issuance.openid/1", &sealed).unwrap(), "oUpF8uMu");
+        assert_eq!(
+            keys.open_text("issuance.openid/1", &sealed).unwrap(),
+            "oUpF8uMu"
+        );
         assert!(keys.open("issuance.openid/2", &sealed).is_err());
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 1;
-            assert!(keys.open("issuance.openid/1", &bad).is_err(), "byte {at} is not protected");
+            assert!(
+                keys.open("issuance.openid/1", &bad).is_err(),
+                "byte {at} is not protected"
+            );
         }
         assert!(keys.open("issuance.openid/1", &[]).is_err());
     }
@@ -193,7 +248,8 @@ mod tests {
     fn an_old_version_still_decrypts() {
         let mut file = KeyFile::generate();
         let sealed = Keys::new(&file).unwrap().seal("c", b"v").unwrap();
-        file.encryption.insert("2".to_owned(), STANDARD.encode([9; 32]));
+        file.encryption
+            .insert("2".to_owned(), STANDARD.encode([9; 32]));
         file.active = 2;
         let keys = Keys::new(&file).unwrap();
         assert_eq!(keys.open("c", &sealed).unwrap(), b"v");
@@ -202,8 +258,16 @@ mod tests {
 
     #[test]
     fn bad_key_files_are_refused() {
-        for (number, active) in [("short", 1), (STANDARD.encode([1; 31]).as_str(), 1), (STANDARD.encode([1; 32]).as_str(), 7)] {
-            let file = KeyFile { number: number.to_owned(), active, ..KeyFile::generate() };
+        for (number, active) in [
+            ("short", 1),
+            (STANDARD.encode([1; 31]).as_str(), 1),
+            (STANDARD.encode([1; 32]).as_str(), 7),
+        ] {
+            let file = KeyFile {
+                number: number.to_owned(),
+                active,
+                ..KeyFile::generate()
+            };
             assert!(Keys::new(&file).is_err());
         }
     }

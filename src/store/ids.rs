@@ -34,12 +34,23 @@ impl Store {
         let count = i64::try_from(count).map_err(|e| Error::internal("too many ids at once", e))?;
         let mut free = self.inner.ids.free.lock().await;
         let block = free.entry(kind).or_insert(0..0);
-        let mut ids: Vec<i64> = block.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+        let mut ids: Vec<i64> = block
+            .by_ref()
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .collect();
         let missing = count - i64::try_from(ids.len()).unwrap_or(count);
         if missing > 0 {
-            let size = if missing > 1 || matches!(kind, "issuance" | "attempt" | "exchange") { BLOCK_BULK } else { BLOCK_MIN };
+            let size = if missing > 1 || matches!(kind, "issuance" | "attempt" | "exchange") {
+                BLOCK_BULK
+            } else {
+                BLOCK_MIN
+            };
             let mut leased = self.lease(kind, missing.max(size)).await?;
-            ids.extend(leased.by_ref().take(usize::try_from(missing).unwrap_or(usize::MAX)));
+            ids.extend(
+                leased
+                    .by_ref()
+                    .take(usize::try_from(missing).unwrap_or(usize::MAX)),
+            );
             *block = leased;
         }
         Ok(ids)
@@ -51,15 +62,23 @@ impl Store {
     /// DATABASE_UNAVAILABLE.
     pub(super) async fn id(&self, kind: &'static str) -> Result<i64> {
         let ids = self.ids(kind, 1).await?;
-        ids.first().copied().ok_or_else(|| Error::internal("no id was leased", kind))
+        ids.first()
+            .copied()
+            .ok_or_else(|| Error::internal("no id was leased", kind))
     }
 
     /// A block, in a task of its own for the reason that [`super::tx`] gives.
     async fn lease(&self, kind: &'static str, size: i64) -> Result<Range<i64>> {
         let store = self.clone();
-        #[expect(clippy::disallowed_methods, reason = "a cancelled caller must not leave a half-sent statement")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a cancelled caller must not leave a half-sent statement"
+        )]
         let task = tokio::spawn(async move { lease_block(store.writer(), kind, size).await });
-        let end = task.await.map_err(|e| Error::internal("leasing ids panicked", e))?.map_err(super::tx::to_error)?;
+        let end = task
+            .await
+            .map_err(|e| Error::internal("leasing ids panicked", e))?
+            .map_err(super::tx::to_error)?;
         Ok(end - size..end)
     }
 }
@@ -67,7 +86,11 @@ impl Store {
 async fn lease_block(db: &impl ConnectionTrait, kind: &str, size: i64) -> Result<i64, DbErr> {
     let text = "INSERT INTO id_block (kind, next_id) VALUES ($1, $2 + 1) \
                 ON CONFLICT (kind) DO UPDATE SET next_id = id_block.next_id + $2 RETURNING next_id";
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), text, [kind.into(), size.into()]);
+    let statement =
+        Statement::from_sql_and_values(db.get_database_backend(), text, [kind.into(), size.into()]);
     let row = db.query_one_raw(statement).await?;
-    row.map_or_else(|| Err(DbErr::RecordNotFound("no block of ids".to_owned())), |row| row.try_get("", "next_id"))
+    row.map_or_else(
+        || Err(DbErr::RecordNotFound("no block of ids".to_owned())),
+        |row| row.try_get("", "next_id"),
+    )
 }

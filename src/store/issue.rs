@@ -13,7 +13,9 @@ use std::sync::Arc;
 use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter};
 
 use super::Store;
-use super::entity::{campaign, issuance, issuance_batch, provider_account, recipient, recipient_openid};
+use super::entity::{
+    campaign, issuance, issuance_batch, provider_account, recipient, recipient_openid,
+};
 use super::journal::{Change, insert_all, issuance_entry};
 use super::request::{Call, Claimed};
 use super::tx::{End, Fault, Tx};
@@ -102,13 +104,25 @@ impl Store {
             };
             ids.push(Ids { batch, issuances });
         }
-        let end = if commands.iter().any(|c| c.call.validate_only) { End::RollBack } else { End::Commit };
+        let end = if commands.iter().any(|c| c.call.validate_only) {
+            End::RollBack
+        } else {
+            End::Commit
+        };
         let shared = Arc::new((commands, ids));
         let store = self.clone();
         let outcomes = self
             .write_or_try(end, move |tx| {
                 let (shared, store) = (Arc::clone(&shared), store.clone());
-                Box::pin(async move { Unit { tx, store: &store, taken: BTreeMap::new() }.run(&shared.0, &shared.1).await })
+                Box::pin(async move {
+                    Unit {
+                        tx,
+                        store: &store,
+                        taken: BTreeMap::new(),
+                    }
+                    .run(&shared.0, &shared.1)
+                    .await
+                })
             })
             .await?;
         Ok(outcomes)
@@ -130,11 +144,21 @@ struct Ground {
 }
 
 impl Unit<'_> {
-    async fn run(mut self, commands: &[Command], ids: &[Ids]) -> Result<Vec<Result<Issued>>, Fault> {
-        let mut order: Vec<(usize, &Command, &Ids)> =
-            commands.iter().zip(ids).enumerate().map(|(i, (command, ids))| (i, command, ids)).collect();
+    async fn run(
+        mut self,
+        commands: &[Command],
+        ids: &[Ids],
+    ) -> Result<Vec<Result<Issued>>, Fault> {
+        let mut order: Vec<(usize, &Command, &Ids)> = commands
+            .iter()
+            .zip(ids)
+            .enumerate()
+            .map(|(i, (command, ids))| (i, command, ids))
+            .collect();
         // One order for all units, or two with the same calls would lock each other out.
-        order.sort_by(|a, b| (a.1.call.app, &a.1.call.request).cmp(&(b.1.call.app, &b.1.call.request)));
+        order.sort_by(|a, b| {
+            (a.1.call.app, &a.1.call.request).cmp(&(b.1.call.app, &b.1.call.request))
+        });
         let mut results: BTreeMap<usize, Result<Issued>> = BTreeMap::new();
         for (index, command, ids) in order {
             let result = match self.accept(command, ids).await {
@@ -159,8 +183,15 @@ impl Unit<'_> {
             Wanted::Users(_) => ids.batch,
             Wanted::Openid { .. } => ids.issuances.first().copied().unwrap_or(0),
         };
-        if let Claimed::Replay { resource, .. } = self.tx.claim_request(&command.call, resource, None).await? {
-            return Ok(Issued { resource, replayed: true, batch: None, issuances: Vec::new() });
+        if let Claimed::Replay { resource, .. } =
+            self.tx.claim_request(&command.call, resource, None).await?
+        {
+            return Ok(Issued {
+                resource,
+                replayed: true,
+                batch: None,
+                issuances: Vec::new(),
+            });
         }
         match self.prepare(command, ids).await {
             Ok(issued) => {
@@ -183,17 +214,28 @@ impl Unit<'_> {
         standing.open_at(self.tx.now())?;
         let issuances = match &command.wanted {
             Wanted::Users(uids) => self.for_users(command, &ground, uids, ids).await?,
-            Wanted::Openid { openid, amount, texts } => {
+            Wanted::Openid {
+                openid,
+                amount,
+                texts,
+            } => {
                 vec![self.for_openid(command, &ground, openid, *amount, texts.as_deref(), ids)?]
             }
         };
-        let paid: Vec<Fen> = issuances.iter().filter(|i| i.state == State::Queued).map(|i| i.amount_fen).collect();
+        let paid: Vec<Fen> = issuances
+            .iter()
+            .filter(|i| i.state == State::Queued)
+            .map(|i| i.amount_fen)
+            .collect();
         let count = i64::try_from(paid.len()).unwrap_or(i64::MAX);
         let sum = Fen::checked_sum(paid).ok_or_else(overflow)?;
         standing.affords(sum, count)?;
         if count > 0 {
             let taken = self.taken.entry(ground.campaign.id).or_default();
-            *taken = (taken.0.checked_add(sum).ok_or_else(overflow)?, taken.1 + count);
+            *taken = (
+                taken.0.checked_add(sum).ok_or_else(overflow)?,
+                taken.1 + count,
+            );
         }
         let batch = matches!(command.wanted, Wanted::Users(_)).then(|| issuance_batch::Model {
             id: BatchId(ids.batch),
@@ -206,7 +248,12 @@ impl Unit<'_> {
         });
         let first = issuances.first().map_or(0, |i| i.id.0);
         let resource = batch.as_ref().map_or(first, |b| b.id.0);
-        Ok(Issued { resource, replayed: false, batch, issuances })
+        Ok(Issued {
+            resource,
+            replayed: false,
+            batch,
+            issuances,
+        })
     }
 
     async fn ground(&self, command: &Command) -> Result<Ground, Fault> {
@@ -215,15 +262,21 @@ impl Unit<'_> {
             Some(id) => query.filter(campaign::Column::Id.eq(id)),
             None => query.filter(campaign::Column::Kind.eq(CampaignKind::Direct)),
         };
-        let campaign = query.one(self.tx).await?.ok_or_else(|| match command.campaign {
-            Some(id) => super::campaign::not_found(id),
-            None => Error::new(
-                Reason::DirectCampaignMissing,
-                "the shop has no DIRECT campaign; create one, or name a campaign".to_owned(),
-            )
-            .fact("shop_id", command.shop),
-        })?;
-        let payer = self.tx.account_of(command.shop, campaign.account_id).await?;
+        let campaign = query
+            .one(self.tx)
+            .await?
+            .ok_or_else(|| match command.campaign {
+                Some(id) => super::campaign::not_found(id),
+                None => Error::new(
+                    Reason::DirectCampaignMissing,
+                    "the shop has no DIRECT campaign; create one, or name a campaign".to_owned(),
+                )
+                .fact("shop_id", command.shop),
+            })?;
+        let payer = self
+            .tx
+            .account_of(command.shop, campaign.account_id)
+            .await?;
         Ok(Ground { campaign, payer })
     }
 
@@ -281,10 +334,14 @@ impl Unit<'_> {
         let item = format!("openid:{}:{}", ground.campaign.appid, openid.expose());
         let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
         let mut row = self.row(command, ground, id, &item, amount)?;
-        let (cipher, index) = super::audience::seal_openid(self.store.keys(), command.shop, openid)?;
+        let (cipher, index) =
+            super::audience::seal_openid(self.store.keys(), command.shop, openid)?;
         row.openid_cipher = Some(cipher);
         row.openid_index = Some(index);
-        row.texts = texts.map(serde_json::to_string).transpose().map_err(|e| Error::internal("texts are no JSON", e))?;
+        row.texts = texts
+            .map(serde_json::to_string)
+            .transpose()
+            .map_err(|e| Error::internal("texts are no JSON", e))?;
         Ok(row)
     }
 
@@ -298,11 +355,22 @@ impl Unit<'_> {
         asked: Option<Fen>,
     ) -> Result<issuance::Model, Fault> {
         let campaign = &ground.campaign;
-        let seed = Seed { shop: command.shop, app: command.call.app, request: command.call.request.as_str(), item };
+        let seed = Seed {
+            shop: command.shop,
+            app: command.call.app,
+            request: command.call.request.as_str(),
+            item,
+        };
         let key = self.store.keys().number();
-        let rule = campaign.amount_rule().ok_or_else(|| Error::internal("a campaign without rule", "amount"))?;
+        let rule = campaign
+            .amount_rule()
+            .ok_or_else(|| Error::internal("a campaign without rule", "amount"))?;
         let amount = rule.amount(key, &seed, asked).ok_or_else(|| {
-            let text = format!("this campaign takes {} to {} fen", rule.min().0, rule.max().0);
+            let text = format!(
+                "this campaign takes {} to {} fen",
+                rule.min().0,
+                rule.max().0
+            );
             Error::field("amount_fen", Reason::AmountOutOfRange, text)
         })?;
         let now = self.tx.now();
@@ -374,7 +442,12 @@ impl Unit<'_> {
 
     async fn write(&self, issued: &Issued, actor: &str) -> Result<(), Fault> {
         if let Some(batch) = &issued.batch {
-            batch.clone().into_active_model().reset_all().insert(self.tx).await?;
+            batch
+                .clone()
+                .into_active_model()
+                .reset_all()
+                .insert(self.tx)
+                .await?;
         }
         let now = self.tx.now();
         let entries = issued.issuances.iter().map(|row| {
@@ -385,13 +458,21 @@ impl Unit<'_> {
                 to: row.state,
                 kind: if refused { "REFUSED" } else { "ISSUED" },
                 reason: row.last_error.clone(),
-                posting: if refused { None } else { Posting::hold(row.amount_fen) },
+                posting: if refused {
+                    None
+                } else {
+                    Posting::hold(row.amount_fen)
+                },
                 seq: 1,
             };
             issuance_entry(change, actor, now)
         });
         let entries: Vec<_> = entries.collect();
-        let rows = issued.issuances.iter().map(|row| row.clone().into_active_model().reset_all()).collect();
+        let rows = issued
+            .issuances
+            .iter()
+            .map(|row| row.clone().into_active_model().reset_all())
+            .collect();
         insert_all::<issuance::Entity, _>(self.tx, rows).await?;
         self.tx.append(entries).await
     }
@@ -406,19 +487,29 @@ fn check_fit(command: &Command, ground: &Ground) -> Result<()> {
     let direct = ground.campaign.kind == CampaignKind::Direct;
     let refuse = |path: &str, reason, text: &str| Err(Error::field(path, reason, text.to_owned()));
     match &command.wanted {
-        Wanted::Users(_) if direct => {
-            refuse("campaign_id", Reason::FieldNotAllowed, "a DIRECT campaign pays single packets; use SendRedPacket")
-        }
+        Wanted::Users(_) if direct => refuse(
+            "campaign_id",
+            Reason::FieldNotAllowed,
+            "a DIRECT campaign pays single packets; use SendRedPacket",
+        ),
         Wanted::Users(_) => Ok(()),
-        Wanted::Openid { amount: None, .. } if direct => {
-            refuse("amount_fen", Reason::FieldRequired, "a DIRECT campaign needs the amount")
-        }
-        Wanted::Openid { amount: Some(_), .. } if !direct => {
-            refuse("amount_fen", Reason::FieldNotAllowed, "this campaign has its own amount rule; leave it 0")
-        }
-        Wanted::Openid { texts: Some(_), .. } if !direct => {
-            refuse("texts", Reason::FieldNotAllowed, "this campaign has its own texts; leave them out")
-        }
+        Wanted::Openid { amount: None, .. } if direct => refuse(
+            "amount_fen",
+            Reason::FieldRequired,
+            "a DIRECT campaign needs the amount",
+        ),
+        Wanted::Openid {
+            amount: Some(_), ..
+        } if !direct => refuse(
+            "amount_fen",
+            Reason::FieldNotAllowed,
+            "this campaign has its own amount rule; leave it 0",
+        ),
+        Wanted::Openid { texts: Some(_), .. } if !direct => refuse(
+            "texts",
+            Reason::FieldNotAllowed,
+            "this campaign has its own texts; leave them out",
+        ),
         Wanted::Openid { amount, texts, .. } => {
             let amount = amount.unwrap_or(ground.campaign.min_amount_fen);
             match texts {
@@ -443,5 +534,9 @@ fn refuse(row: &mut issuance::Model, reason: Reason) {
 }
 
 fn overflow() -> Error {
-    Error::field("uids", Reason::AmountOverflow, "the sum of the packets does not fit".to_owned())
+    Error::field(
+        "uids",
+        Reason::AmountOverflow,
+        "the sum of the packets does not fit".to_owned(),
+    )
 }

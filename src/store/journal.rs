@@ -92,7 +92,9 @@ where
     A: sea_orm::ActiveModelTrait<Entity = E> + Clone + Send,
 {
     for chunk in rows.chunks(CHUNK) {
-        E::insert_many(chunk.to_vec()).exec_without_returning(db).await?;
+        E::insert_many(chunk.to_vec())
+            .exec_without_returning(db)
+            .await?;
     }
     Ok(())
 }

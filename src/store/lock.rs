@@ -16,7 +16,9 @@ pub struct ProcessLock {
 /// The file of an SQLite URL; nothing for other databases.
 #[must_use]
 pub fn sqlite_path(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    let path = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))?;
     let path = path.split('?').next().unwrap_or(path);
     (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
 }
@@ -27,12 +29,18 @@ impl ProcessLock {
     /// # Errors
     /// Another process serves it.
     pub fn take(url: &str) -> anyhow::Result<Option<Self>> {
-        let Some(path) = sqlite_path(url) else { return Ok(None) };
+        let Some(path) = sqlite_path(url) else {
+            return Ok(None);
+        };
         let lock = PathBuf::from(format!("{}.lock", path.display()));
         if let Some(parent) = lock.parent().filter(|p| *p != Path::new("")) {
             std::fs::create_dir_all(parent)?;
         }
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => anyhow::bail!(

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Executor as _;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+};
 
 use crate::clock::Clock;
 use crate::domain::{Error, Reason, Result, Timestamp};
@@ -70,12 +72,24 @@ impl Store {
     pub async fn open(settings: &Settings, keys: crypt::Keys) -> anyhow::Result<Self> {
         let (writer, reader) = connect(settings).await?;
         let pending = pending_migrations(&writer).await?;
-        anyhow::ensure!(pending.is_empty(), "migrations are pending ({}); run `hongbao migrate` first", pending.join(", "));
+        anyhow::ensure!(
+            pending.is_empty(),
+            "migrations are pending ({}); run `hongbao migrate` first",
+            pending.join(", ")
+        );
         check_durability(&writer).await?;
         check_keys(&writer, &keys).await?;
         let clock = open_clock(&writer, settings.time_scale).await?;
-        let inner = Inner { writer, reader, clock, keys, ids: ids::Blocks::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            writer,
+            reader,
+            clock,
+            keys,
+            ids: ids::Blocks::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The keys that numbers and amounts are derived with.
@@ -95,7 +109,11 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn now(&self) -> Result<Timestamp> {
-        Ok(self.inner.clock.scaled(database_now(&self.inner.reader).await.map_err(tx::to_error)?))
+        Ok(self.inner.clock.scaled(
+            database_now(&self.inner.reader)
+                .await
+                .map_err(tx::to_error)?,
+        ))
     }
 
     /// Whether the database takes writes: answers, and is no standby.
@@ -107,12 +125,21 @@ impl Store {
         if db.get_database_backend() != DbBackend::Postgres {
             return self.now().await.map(drop);
         }
-        let row = db.query_one_raw(sql(db, "SELECT pg_is_in_recovery() AS standby")).await.map_err(tx::to_error)?;
-        let standby = row.map(|r| r.try_get::<bool>("", "standby")).transpose().map_err(tx::to_error)?;
+        let row = db
+            .query_one_raw(sql(db, "SELECT pg_is_in_recovery() AS standby"))
+            .await
+            .map_err(tx::to_error)?;
+        let standby = row
+            .map(|r| r.try_get::<bool>("", "standby"))
+            .transpose()
+            .map_err(tx::to_error)?;
         if standby == Some(false) {
             return Ok(());
         }
-        Err(Error::new(Reason::DatabaseUnavailable, "the database is a standby".to_owned()))
+        Err(Error::new(
+            Reason::DatabaseUnavailable,
+            "the database is a standby".to_owned(),
+        ))
     }
 
     /// Closes the connections. Work that is under way is finished first by its tasks.
@@ -148,13 +175,17 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// The lock belongs to one session of the pool and ends with it.
 async fn wait_for_turn(db: &DatabaseConnection) -> anyhow::Result<()> {
     for _ in 0..600 {
-        let row = db.query_one_raw(sql(db, "SELECT pg_try_advisory_lock(4849538770) AS mine")).await?;
+        let row = db
+            .query_one_raw(sql(db, "SELECT pg_try_advisory_lock(4849538770) AS mine"))
+            .await?;
         if row.map(|row| row.try_get::<bool>("", "mine")).transpose()? == Some(true) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    anyhow::bail!("another migration has been running for a minute; look for `hongbao migrate` elsewhere")
+    anyhow::bail!(
+        "another migration has been running for a minute; look for `hongbao migrate` elsewhere"
+    )
 }
 
 async fn pending_migrations(db: &DatabaseConnection) -> anyhow::Result<Vec<String>> {
@@ -182,7 +213,14 @@ async fn connect(settings: &Settings) -> anyhow::Result<(DatabaseConnection, Dat
 
 async fn connect_sqlite(settings: &Settings, writes: bool) -> anyhow::Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(settings.url.clone());
-    options.sqlx_logging(false).max_connections(if writes { 1 } else { settings.connections_max.max(2) }).min_connections(1);
+    options
+        .sqlx_logging(false)
+        .max_connections(if writes {
+            1
+        } else {
+            settings.connections_max.max(2)
+        })
+        .min_connections(1);
     options.map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite
             .create_if_missing(writes)
@@ -190,7 +228,11 @@ async fn connect_sqlite(settings: &Settings, writes: bool) -> anyhow::Result<Dat
             .busy_timeout(Duration::from_secs(5))
             .pragma("journal_mode", "WAL")
             .pragma("synchronous", "FULL");
-        if writes { sqlite } else { sqlite.pragma("query_only", "1") }
+        if writes {
+            sqlite
+        } else {
+            sqlite.pragma("query_only", "1")
+        }
     });
     options.map_sqlx_sqlite_pool_opts(|pool| pool.idle_timeout(None).max_lifetime(None));
     Ok(Database::connect(options).await?)
@@ -203,11 +245,14 @@ async fn connect_postgres(settings: &Settings) -> anyhow::Result<DatabaseConnect
         .max_connections(settings.connections_max.max(2))
         .acquire_timeout(Duration::from_secs(5));
     options.map_sqlx_postgres_opts(|postgres| {
-        postgres.application_name("hongbao").statement_cache_capacity(256).options([
-            ("lock_timeout", "2s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-            ("statement_timeout", "10s"),
-        ])
+        postgres
+            .application_name("hongbao")
+            .statement_cache_capacity(256)
+            .options([
+                ("lock_timeout", "2s"),
+                ("idle_in_transaction_session_timeout", "10s"),
+                ("statement_timeout", "10s"),
+            ])
     });
     // sqlx 0.9.0 leaves a transaction open when `begin` is cancelled half-way. Our
     // units of work are never cancelled; this makes the connection clean even so,
@@ -226,11 +271,14 @@ async fn connect_postgres(settings: &Settings) -> anyhow::Result<DatabaseConnect
 /// The database's clock, in microseconds.
 async fn database_now(db: &impl ConnectionTrait) -> Result<Timestamp, sea_orm::DbErr> {
     let text = match db.get_database_backend() {
-        DbBackend::Postgres => "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now",
+        DbBackend::Postgres => {
+            "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now"
+        }
         _ => "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now",
     };
     let row = db.query_one_raw(sql(db, text)).await?;
-    let row = row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("the database has no time".to_owned()))?;
+    let row =
+        row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("the database has no time".to_owned()))?;
     Ok(Timestamp(row.try_get("", "now")?))
 }
 
@@ -251,14 +299,21 @@ async fn open_clock(db: &DatabaseConnection, scale: u32) -> anyhow::Result<Clock
         kept_scale == scale.max(1),
         "this database was made with clock.scale = {kept_scale}; its time cannot run otherwise"
     );
-    Ok(if kept_scale == 1 { Clock::REAL } else { Clock::fast(Timestamp(origin.parse()?), kept_scale) })
+    Ok(if kept_scale == 1 {
+        Clock::REAL
+    } else {
+        Clock::fast(Timestamp(origin.parse()?), kept_scale)
+    })
 }
 
 /// Other keys would read nothing and mint other numbers.
 async fn check_keys(db: &DatabaseConnection, keys: &crypt::Keys) -> anyhow::Result<()> {
     let print = keys.fingerprint();
     let kept = setting(db, "keys", &print).await?;
-    anyhow::ensure!(kept == print, "these are not the keys that this database was written with; see [keys] file");
+    anyhow::ensure!(
+        kept == print,
+        "these are not the keys that this database was written with; see [keys] file"
+    );
     Ok(())
 }
 
@@ -270,8 +325,13 @@ async fn setting(db: &DatabaseConnection, name: &str, first: &str) -> anyhow::Re
         name: sea_orm::Set(name.to_owned()),
         value: sea_orm::Set(first.to_owned()),
     };
-    let keep = OnConflict::column(entity::setting::Column::Name).do_nothing().to_owned();
-    entity::setting::Entity::insert(row).on_conflict(keep).exec_without_returning(db).await?;
+    let keep = OnConflict::column(entity::setting::Column::Name)
+        .do_nothing()
+        .to_owned();
+    entity::setting::Entity::insert(row)
+        .on_conflict(keep)
+        .exec_without_returning(db)
+        .await?;
     let row = entity::setting::Entity::find_by_id(name).one(db).await?;
     Ok(row.map_or_else(|| first.to_owned(), |row| row.value))
 }
@@ -281,10 +341,22 @@ async fn check_durability(db: &DatabaseConnection) -> anyhow::Result<()> {
     if db.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
-    for (name, bad) in [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")] {
-        let row = db.query_one_raw(sql(db, &format!("SELECT current_setting('{name}') AS value"))).await?;
+    for (name, bad) in [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("synchronous_commit", "off"),
+    ] {
+        let row = db
+            .query_one_raw(sql(
+                db,
+                &format!("SELECT current_setting('{name}') AS value"),
+            ))
+            .await?;
         let value: Option<String> = row.map(|row| row.try_get("", "value")).transpose()?;
-        anyhow::ensure!(value.as_deref() != Some(bad), "PostgreSQL runs with {name} = {bad}: it may lose what it confirmed");
+        anyhow::ensure!(
+            value.as_deref() != Some(bad),
+            "PostgreSQL runs with {name} = {bad}: it may lose what it confirmed"
+        );
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 
 use super::Store;
@@ -78,7 +79,9 @@ impl Batch {
     /// Whether no packet waits for the provider's word any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.states.iter().all(|(state, count)| *count == 0 || !state.is_open())
+        self.states
+            .iter()
+            .all(|(state, count)| *count == 0 || !state.is_open())
     }
 }
 
@@ -111,15 +114,25 @@ pub(super) fn page_query<E: EntityTrait>(query: Select<E>, id: E::Column, page: 
 }
 
 /// A campaign of a shop with its texts.
-pub(super) async fn campaign(db: &impl ConnectionTrait, shop: ShopId, id: CampaignId) -> Result<Campaign, Fault> {
-    let row = campaign::Entity::find_by_id(id).filter(campaign::Column::ShopId.eq(shop)).one(db).await?;
+pub(super) async fn campaign(
+    db: &impl ConnectionTrait,
+    shop: ShopId,
+    id: CampaignId,
+) -> Result<Campaign, Fault> {
+    let row = campaign::Entity::find_by_id(id)
+        .filter(campaign::Column::ShopId.eq(shop))
+        .one(db)
+        .await?;
     with_texts(db, row.ok_or_else(|| super::campaign::not_found(id))?).await
 }
 
 async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
-    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision)).one(db).await?;
+    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision))
+        .one(db)
+        .await?;
     let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
-    let texts = serde_json::from_str(&revision.texts).map_err(|e| Error::internal("stored texts are no JSON", e))?;
+    let texts = serde_json::from_str(&revision.texts)
+        .map_err(|e| Error::internal("stored texts are no JSON", e))?;
     Ok(Campaign { row, texts })
 }
 
@@ -153,7 +166,11 @@ impl Store {
     ///
     /// # Errors
     /// CAMPAIGN_NOT_FOUND.
-    pub async fn campaign_stats(&self, shop: ShopId, id: CampaignId) -> Result<(Campaign, BTreeMap<State, Tally>)> {
+    pub async fn campaign_stats(
+        &self,
+        shop: ShopId,
+        id: CampaignId,
+    ) -> Result<(Campaign, BTreeMap<State, Tally>)> {
         self.write_or_try(super::tx::End::RollBack, move |tx| {
             Box::pin(async move {
                 let found = campaign(tx, shop, id).await?;
@@ -177,7 +194,11 @@ impl Store {
     ///
     /// # Errors
     /// ISSUANCE_NOT_FOUND.
-    pub async fn issuance(&self, shop: ShopId, by: &ByIssuance) -> Result<(issuance::Model, Vec<attempt::Model>)> {
+    pub async fn issuance(
+        &self,
+        shop: ShopId,
+        by: &ByIssuance,
+    ) -> Result<(issuance::Model, Vec<attempt::Model>)> {
         let id = match by {
             ByIssuance::Id(id) => Some(*id),
             ByIssuance::Number(number) => attempt::Entity::find()
@@ -197,9 +218,11 @@ impl Store {
         };
         let row = row.ok_or_else(|| match by {
             ByIssuance::Id(id) => super::resend::not_found(*id),
-            ByIssuance::Number(number) => {
-                Error::new(Reason::IssuanceNotFound, "no such issuance in this shop".to_owned()).fact("mch_billno", number)
-            }
+            ByIssuance::Number(number) => Error::new(
+                Reason::IssuanceNotFound,
+                "no such issuance in this shop".to_owned(),
+            )
+            .fact("mch_billno", number),
         })?;
         let attempts = attempt::Entity::find()
             .filter(attempt::Column::IssuanceId.eq(row.id))
@@ -214,9 +237,15 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn issuances(&self, shop: ShopId, filter: &Filter, page: Page) -> Result<Vec<issuance::Model>> {
+    pub async fn issuances(
+        &self,
+        shop: ShopId,
+        filter: &Filter,
+        page: Page,
+    ) -> Result<Vec<issuance::Model>> {
         use issuance::Column;
-        let mut query = page_query(issuance::Entity::find(), Column::Id, page).filter(Column::ShopId.eq(shop));
+        let mut query =
+            page_query(issuance::Entity::find(), Column::Id, page).filter(Column::ShopId.eq(shop));
         if let Some(campaign) = filter.campaign {
             query = query.filter(Column::CampaignId.eq(campaign));
         }
@@ -252,9 +281,15 @@ impl Store {
             .await
             .map_err(to_error)?;
         let row = row.ok_or_else(|| {
-            Error::new(Reason::BatchNotFound, "no such batch in this shop".to_owned()).fact("batch_id", id)
+            Error::new(
+                Reason::BatchNotFound,
+                "no such batch in this shop".to_owned(),
+            )
+            .fact("batch_id", id)
         })?;
-        let rows = tally(self.reader(), issuance::Column::BatchId.eq(id)).await.map_err(to_error)?;
+        let rows = tally(self.reader(), issuance::Column::BatchId.eq(id))
+            .await
+            .map_err(to_error)?;
         let (mut refused, mut states) = (0, BTreeMap::new());
         for row in rows {
             // A packet without an attempt that failed was refused when it was asked for.
@@ -264,7 +299,11 @@ impl Store {
                 *states.entry(row.state).or_default() += row.packets;
             }
         }
-        Ok(Batch { row, refused, states })
+        Ok(Batch {
+            row,
+            refused,
+            states,
+        })
     }
 
     /// The packets of a batch that were refused alone.
@@ -302,12 +341,19 @@ impl Store {
                     .filter(issuance::Column::DueTime.lte(now)),
                 None => query.filter(issuance::Column::State.eq(State::Review)),
             };
-            let row: Option<(i64, Option<i64>, Option<i64>)> =
-                query.into_tuple().one(self.reader()).await.map_err(to_error)?;
+            let row: Option<(i64, Option<i64>, Option<i64>)> = query
+                .into_tuple()
+                .one(self.reader())
+                .await
+                .map_err(to_error)?;
             let (count, due, updated) = row.unwrap_or_default();
             let since = if job.is_some() { due } else { updated };
             let oldest_secs = since.map_or(0, |at| Ord::max(now.0 - at, 0) / 1_000_000);
-            waiting.push(Waiting { job, count, oldest_secs });
+            waiting.push(Waiting {
+                job,
+                count,
+                oldest_secs,
+            });
         }
         Ok(waiting)
     }
@@ -317,7 +363,12 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn breakers(&self) -> Result<Vec<(AccountId, bool)>> {
-        Ok(self.all_accounts().await?.into_iter().map(|row| (row.id, row.breaker_code.is_some())).collect())
+        Ok(self
+            .all_accounts()
+            .await?
+            .into_iter()
+            .map(|row| (row.id, row.breaker_code.is_some()))
+            .collect())
     }
 }
 

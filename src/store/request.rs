@@ -38,7 +38,11 @@ impl Call {
     /// How the unit of this call ends.
     #[must_use]
     pub fn end(&self) -> super::tx::End {
-        if self.validate_only { super::tx::End::RollBack } else { super::tx::End::Commit }
+        if self.validate_only {
+            super::tx::End::RollBack
+        } else {
+            super::tx::End::Commit
+        }
     }
 }
 
@@ -77,20 +81,40 @@ impl Tx {
             reply: Set(reply),
             create_time: Set(self.now()),
         };
-        let keep = OnConflict::columns([request::Column::AppId, request::Column::RequestId]).do_nothing().to_owned();
-        if request::Entity::insert(row).on_conflict(keep).exec_without_returning(self).await? == 1 {
+        let keep = OnConflict::columns([request::Column::AppId, request::Column::RequestId])
+            .do_nothing()
+            .to_owned();
+        if request::Entity::insert(row)
+            .on_conflict(keep)
+            .exec_without_returning(self)
+            .await?
+            == 1
+        {
             return Ok(Claimed::New);
         }
         let key = (call.app, call.request.clone());
         let Some(kept) = request::Entity::find_by_id(key).one(self).await? else {
-            return Err(Error::new(Reason::ConcurrentUpdate, "the same call is being withdrawn; repeat it".to_owned()).into());
+            return Err(Error::new(
+                Reason::ConcurrentUpdate,
+                "the same call is being withdrawn; repeat it".to_owned(),
+            )
+            .into());
         };
-        if kept.method == call.method && kept.shop_id == call.shop && kept.fingerprint == call.fingerprint {
-            return Ok(Claimed::Replay { resource: kept.resource_id, reply: kept.reply });
+        if kept.method == call.method
+            && kept.shop_id == call.shop
+            && kept.fingerprint == call.fingerprint
+        {
+            return Ok(Claimed::Replay {
+                resource: kept.resource_id,
+                reply: kept.reply,
+            });
         }
         Err(Error::new(
             Reason::RequestIdReused,
-            format!("this request_id already names a {} call with other contents; use a new one", kept.method),
+            format!(
+                "this request_id already names a {} call with other contents; use a new one",
+                kept.method
+            ),
         )
         .fact("request_id", &call.request)
         .fact("method", kept.method)
@@ -100,7 +124,9 @@ impl Tx {
     /// Gives a claimed request id back: the call was refused within a unit that
     /// goes on for others.
     pub(super) async fn release_request(&self, call: &Call) -> Result<(), Fault> {
-        request::Entity::delete_by_id((call.app, call.request.clone())).exec(self).await?;
+        request::Entity::delete_by_id((call.app, call.request.clone()))
+            .exec(self)
+            .await?;
         Ok(())
     }
 }

@@ -31,7 +31,10 @@ impl Store {
                 if !replayed {
                     tx.resend(&store, &call, shop, id).await?;
                 }
-                Ok(Written { row: tx.issuance(shop, id).await?, replayed })
+                Ok(Written {
+                    row: tx.issuance(shop, id).await?,
+                    replayed,
+                })
             })
         })
         .await
@@ -39,14 +42,22 @@ impl Store {
 }
 
 impl Tx {
-    async fn resend(&self, store: &Store, call: &Call, shop: ShopId, id: IssuanceId) -> Result<(), Fault> {
+    async fn resend(
+        &self,
+        store: &Store,
+        call: &Call,
+        shop: ShopId,
+        id: IssuanceId,
+    ) -> Result<(), Fault> {
         let before = self.issuance(shop, id).await?;
         may_resend(&before)?;
         let campaign = self.lock_free_campaign(shop, &before).await?;
         let payer = self.account_of(shop, before.account_id).await?;
         if !payer.enabled {
             let text = "the provider account is disabled".to_owned();
-            return Err(Error::new(Reason::AccountDisabled, text).fact("account_id", payer.id).into());
+            return Err(Error::new(Reason::AccountDisabled, text)
+                .fact("account_id", payer.id)
+                .into());
         }
         let (cipher, index) = self.openid_of(&before).await?;
         let standing = campaign.standing();
@@ -61,8 +72,18 @@ impl Tx {
                 format!("openid:{}:{}", before.appid, openid.expose())
             }
         };
-        let seed = Seed { shop, app: before.app_id, request: before.request_id.as_str(), item: &item };
-        let number = mch_billno(store.keys().number(), &payer.mch_id, &seed, before.attempt_count + 1);
+        let seed = Seed {
+            shop,
+            app: before.app_id,
+            request: before.request_id.as_str(),
+            item: &item,
+        };
+        let number = mch_billno(
+            store.keys().number(),
+            &payer.mch_id,
+            &seed,
+            before.attempt_count + 1,
+        );
         let changed = Entity::update_many()
             .col_expr(Column::State, Expr::value(State::Queued))
             .col_expr(Column::Job, Expr::value(Some(Job::Send)))
@@ -88,19 +109,37 @@ impl Tx {
             posting: Posting::hold(before.amount_fen),
             seq: before.version + 1,
         };
-        self.append(vec![issuance_entry(change, &call.actor, self.now())]).await?;
-        if self.take(campaign.id, before.amount_fen, 1, counted).await? { Ok(()) } else { Err(Fault::Again) }
+        self.append(vec![issuance_entry(change, &call.actor, self.now())])
+            .await?;
+        if self
+            .take(campaign.id, before.amount_fen, 1, counted)
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(Fault::Again)
+        }
     }
 
     /// An issuance of a shop.
     pub(super) async fn issuance(&self, shop: ShopId, id: IssuanceId) -> Result<Model, Fault> {
-        let row = Entity::find_by_id(id).filter(Column::ShopId.eq(shop)).one(self).await?;
+        let row = Entity::find_by_id(id)
+            .filter(Column::ShopId.eq(shop))
+            .one(self)
+            .await?;
         Ok(row.ok_or_else(|| not_found(id))?)
     }
 
-    async fn lock_free_campaign(&self, shop: ShopId, row: &Model) -> Result<super::entity::campaign::Model, Fault> {
+    async fn lock_free_campaign(
+        &self,
+        shop: ShopId,
+        row: &Model,
+    ) -> Result<super::entity::campaign::Model, Fault> {
         use super::entity::campaign;
-        let found = campaign::Entity::find_by_id(row.campaign_id).filter(campaign::Column::ShopId.eq(shop)).one(self).await?;
+        let found = campaign::Entity::find_by_id(row.campaign_id)
+            .filter(campaign::Column::ShopId.eq(shop))
+            .one(self)
+            .await?;
         Ok(found.ok_or_else(|| super::campaign::not_found(row.campaign_id))?)
     }
 
@@ -120,7 +159,11 @@ impl Tx {
             .one(self)
             .await?;
         let openid = match person {
-            Some(person) => recipient_openid::Entity::find_by_id((person, row.appid.clone())).one(self).await?,
+            Some(person) => {
+                recipient_openid::Entity::find_by_id((person, row.appid.clone()))
+                    .one(self)
+                    .await?
+            }
             None => None,
         };
         let openid = openid.ok_or_else(|| {
@@ -138,19 +181,32 @@ fn may_resend(row: &Model) -> Result<()> {
         Err(error.fact("state", row.state.name()))
     };
     if row.frozen {
-        return refuse(Reason::IssuanceFrozen, "the provider contradicted itself about this packet; a person must decide first");
+        return refuse(
+            Reason::IssuanceFrozen,
+            "the provider contradicted itself about this packet; a person must decide first",
+        );
     }
     match row.state {
         State::Failed | State::Refunded => Ok(()),
-        State::Queued | State::Sending | State::Unknown | State::Review => {
-            refuse(Reason::OutcomeUnknown, "it is not known yet whether this packet was paid; a second one could pay twice")
+        State::Queued | State::Sending | State::Unknown | State::Review => refuse(
+            Reason::OutcomeUnknown,
+            "it is not known yet whether this packet was paid; a second one could pay twice",
+        ),
+        State::Sent | State::Received | State::Refunding => {
+            refuse(Reason::AlreadySent, "this packet was sent")
         }
-        State::Sent | State::Received | State::Refunding => refuse(Reason::AlreadySent, "this packet was sent"),
-        State::Cancelled => refuse(Reason::CampaignEnded, "this packet was withdrawn with its campaign; send a new one"),
+        State::Cancelled => refuse(
+            Reason::CampaignEnded,
+            "this packet was withdrawn with its campaign; send a new one",
+        ),
     }
 }
 
 /// The one wording for an issuance that is not there or not yours.
 pub(super) fn not_found(id: IssuanceId) -> Error {
-    Error::new(Reason::IssuanceNotFound, "no such issuance in this shop".to_owned()).fact("issuance_id", id)
+    Error::new(
+        Reason::IssuanceNotFound,
+        "no such issuance in this shop".to_owned(),
+    )
+    .fact("issuance_id", id)
 }

@@ -109,7 +109,12 @@ impl Store {
 }
 
 impl Tx {
-    async fn settle(&self, store: &Store, settlements: &[Settlement], ids: &[i64]) -> Result<Vec<Settled>, Fault> {
+    async fn settle(
+        &self,
+        store: &Store,
+        settlements: &[Settlement],
+        ids: &[i64],
+    ) -> Result<Vec<Settled>, Fault> {
         let mut issuances: BTreeMap<IssuanceId, issuance::Model> = issuance::Entity::find()
             .filter(issuance::Column::Id.is_in(settlements.iter().map(|s| s.issuance)))
             .order_by_asc(issuance::Column::Id)
@@ -137,7 +142,11 @@ impl Tx {
             exchanges.push(self.exchange_row(store, settlement, ExchangeId(*id), late)?);
             if late {
                 let contradiction = contradicts(settlement, attempt);
-                done.push(Settled { late: true, contradiction, ..settled(row, row.state) });
+                done.push(Settled {
+                    late: true,
+                    contradiction,
+                    ..settled(row, row.state)
+                });
                 if contradiction {
                     entries.push(self.freeze(row).await?);
                 }
@@ -145,7 +154,10 @@ impl Tx {
                 continue;
             }
             let step = judge(settlement, row, attempt, self.now());
-            let change = Settled { contradiction: step.contradiction, ..settled(row, step.state) };
+            let change = Settled {
+                contradiction: step.contradiction,
+                ..settled(row, step.state)
+            };
             if let Some(posting) = Posting::of_transition(row.state, step.state, row.amount_fen) {
                 let (delta, unissued) = books.entry(row.campaign_id).or_default();
                 if !delta.add(posting) {
@@ -168,7 +180,10 @@ impl Tx {
 
     /// A closed number that was paid after all: nobody may send the packet again
     /// before a person has looked.
-    async fn freeze(&self, row: &mut issuance::Model) -> Result<super::entity::journal::ActiveModel, Fault> {
+    async fn freeze(
+        &self,
+        row: &mut issuance::Model,
+    ) -> Result<super::entity::journal::ActiveModel, Fault> {
         issuance::Entity::update_many()
             .col_expr(issuance::Column::Frozen, Expr::value(true))
             .col_expr(issuance::Column::Version, Expr::value(row.version + 1))
@@ -209,14 +224,22 @@ impl Tx {
         id: ExchangeId,
         late: bool,
     ) -> Result<provider_exchange::ActiveModel> {
-        let seal = |what: &str, bytes: &[u8]| store.keys().seal(&exchange_column(what, settlement.attempt), bytes);
+        let seal = |what: &str, bytes: &[u8]| {
+            store
+                .keys()
+                .seal(&exchange_column(what, settlement.attempt), bytes)
+        };
         let exchange = &settlement.exchange;
         Ok(provider_exchange::ActiveModel {
             id: Set(id),
             attempt_id: Set(settlement.attempt),
             call: Set(exchange.call.to_owned()),
             request_cipher: Set(seal("request", &exchange.request)?),
-            response_cipher: Set(exchange.response.as_deref().map(|bytes| seal("response", bytes)).transpose()?),
+            response_cipher: Set(exchange
+                .response
+                .as_deref()
+                .map(|bytes| seal("response", bytes))
+                .transpose()?),
             http_status: Set(exchange.http_status.map(i32::from)),
             outcome: Set(outcome_word(&settlement.answer)),
             late: Set(late),
@@ -225,14 +248,22 @@ impl Tx {
         })
     }
 
-    fn entry_of(&self, row: &issuance::Model, step: &Step) -> Option<super::entity::journal::ActiveModel> {
+    fn entry_of(
+        &self,
+        row: &issuance::Model,
+        step: &Step,
+    ) -> Option<super::entity::journal::ActiveModel> {
         let news = step.state != row.state || step.contradiction;
         news.then(|| {
             let change = Change {
                 before: row,
                 from: Some(row.state),
                 to: step.state,
-                kind: if step.contradiction { "CONTRADICTION" } else { step.state.name() },
+                kind: if step.contradiction {
+                    "CONTRADICTION"
+                } else {
+                    step.state.name()
+                },
                 reason: step.last_error.clone(),
                 posting: Posting::of_transition(row.state, step.state, row.amount_fen),
                 seq: row.version + 1,
@@ -241,7 +272,12 @@ impl Tx {
         })
     }
 
-    async fn move_attempt(&self, settlement: &Settlement, before: &attempt::Model, step: &Step) -> Result<(), Fault> {
+    async fn move_attempt(
+        &self,
+        settlement: &Settlement,
+        before: &attempt::Model,
+        step: &Step,
+    ) -> Result<(), Fault> {
         let now = self.now();
         let mut row = attempt::ActiveModel {
             id: Set(before.id),
@@ -270,21 +306,40 @@ impl Tx {
         Ok(())
     }
 
-    async fn move_issuance(&self, settlement: &Settlement, row: &mut issuance::Model, step: &Step) -> Result<(), Fault> {
+    async fn move_issuance(
+        &self,
+        settlement: &Settlement,
+        row: &mut issuance::Model,
+        step: &Step,
+    ) -> Result<(), Fault> {
         let now = self.now();
         let changed = step.state != row.state || step.contradiction;
-        let due = step.plan.map(|plan| now.plus(plan.spread(settlement.random)));
+        let due = step
+            .plan
+            .map(|plan| now.plus(plan.spread(settlement.random)));
         let mut update = issuance::Entity::update_many()
             .col_expr(issuance::Column::State, Expr::value(step.state))
-            .col_expr(issuance::Column::Job, Expr::value(step.plan.map(|plan| plan.job)))
+            .col_expr(
+                issuance::Column::Job,
+                Expr::value(step.plan.map(|plan| plan.job)),
+            )
             .col_expr(issuance::Column::DueTime, Expr::value(due))
-            .col_expr(issuance::Column::Version, Expr::value(row.version + i64::from(changed)))
-            .col_expr(issuance::Column::Frozen, Expr::value(row.frozen || step.contradiction));
+            .col_expr(
+                issuance::Column::Version,
+                Expr::value(row.version + i64::from(changed)),
+            )
+            .col_expr(
+                issuance::Column::Frozen,
+                Expr::value(row.frozen || step.contradiction),
+            );
         if changed {
             update = update.col_expr(issuance::Column::UpdateTime, Expr::value(now));
         }
         if let Some(error) = &step.last_error {
-            update = update.col_expr(issuance::Column::LastError, Expr::value(Some(error.clone())));
+            update = update.col_expr(
+                issuance::Column::LastError,
+                Expr::value(Some(error.clone())),
+            );
         }
         if step.state == State::Sent && row.send_time.is_none() {
             update = update.col_expr(issuance::Column::SendTime, Expr::value(Some(now)));
@@ -313,7 +368,14 @@ impl Tx {
 }
 
 fn settled(row: &issuance::Model, to: State) -> Settled {
-    Settled { issuance: row.id, from: row.state, to, late: false, contradiction: false, amount: row.amount_fen }
+    Settled {
+        issuance: row.id,
+        from: row.state,
+        to,
+        late: false,
+        contradiction: false,
+        amount: row.amount_fen,
+    }
 }
 
 /// Whether a late answer says that a number which is closed here was paid.
@@ -321,15 +383,25 @@ fn contradicts(settlement: &Settlement, attempt: &attempt::Model) -> bool {
     let theirs = match &settlement.answer {
         Answer::Send(SendOutcome::Accepted { .. }) => ProviderState::Sent,
         Answer::Query(QueryOutcome::Known(report)) => report.state,
-        Answer::Send(SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. })
+        Answer::Send(
+            SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
+        )
         | Answer::Query(
-            QueryOutcome::NotFound | QueryOutcome::Rejected(_) | QueryOutcome::Unknown(_) | QueryOutcome::Mismatch { .. },
+            QueryOutcome::NotFound
+            | QueryOutcome::Rejected(_)
+            | QueryOutcome::Unknown(_)
+            | QueryOutcome::Mismatch { .. },
         ) => return false,
     };
     machine::resolve(settlement.protocol, theirs, attempt.state) == Resolution::Contradiction
 }
 
-fn judge(settlement: &Settlement, row: &issuance::Model, attempt: &attempt::Model, now: Timestamp) -> Step {
+fn judge(
+    settlement: &Settlement,
+    row: &issuance::Model,
+    attempt: &attempt::Model,
+    now: Timestamp,
+) -> Step {
     let facts = Facts {
         state: row.state,
         send_count: attempt.send_count,
@@ -352,9 +424,14 @@ fn provider_number(answer: &Answer) -> &str {
     match answer {
         Answer::Send(SendOutcome::Accepted { provider_order_no }) => provider_order_no,
         Answer::Query(QueryOutcome::Known(report)) => &report.provider_order_no,
-        Answer::Send(SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. })
+        Answer::Send(
+            SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
+        )
         | Answer::Query(
-            QueryOutcome::NotFound | QueryOutcome::Rejected(_) | QueryOutcome::Unknown(_) | QueryOutcome::Mismatch { .. },
+            QueryOutcome::NotFound
+            | QueryOutcome::Rejected(_)
+            | QueryOutcome::Unknown(_)
+            | QueryOutcome::Mismatch { .. },
         ) => "",
     }
 }
@@ -366,11 +443,13 @@ pub fn outcome_word(answer: &Answer) -> String {
         Answer::Send(SendOutcome::Accepted { .. }) => "ACCEPTED".to_owned(),
         Answer::Query(QueryOutcome::Known(report)) => format!("{:?}", report.state).to_uppercase(),
         Answer::Query(QueryOutcome::NotFound) => "NOT_FOUND".to_owned(),
-        Answer::Send(SendOutcome::Rejected(rejection)) | Answer::Query(QueryOutcome::Rejected(rejection)) => {
-            rejection.code.clone()
+        Answer::Send(SendOutcome::Rejected(rejection))
+        | Answer::Query(QueryOutcome::Rejected(rejection)) => rejection.code.clone(),
+        Answer::Send(SendOutcome::Unknown(cause)) | Answer::Query(QueryOutcome::Unknown(cause)) => {
+            cause.code()
         }
-        Answer::Send(SendOutcome::Unknown(cause)) | Answer::Query(QueryOutcome::Unknown(cause)) => cause.code(),
-        Answer::Send(SendOutcome::Mismatch { field }) | Answer::Query(QueryOutcome::Mismatch { field }) => {
+        Answer::Send(SendOutcome::Mismatch { field })
+        | Answer::Query(QueryOutcome::Mismatch { field }) => {
             format!("MISMATCH_{}", field.to_uppercase())
         }
     }

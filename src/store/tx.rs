@@ -15,15 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
 
 use super::{Store, database_now};
 use crate::domain::{Error, Reason, Result, Timestamp};
 
 /// A boxed future that borrows the transaction.
-pub type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
+pub(super) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
 
 /// Why a unit ends without effect.
 #[derive(Debug)]
@@ -53,9 +54,10 @@ impl From<Fault> for Error {
         match fault {
             Fault::Db(error) => to_error(error),
             Fault::Refused(error) => error,
-            Fault::Again => {
-                Error::new(Reason::ConcurrentUpdate, "many write here at once; repeat the call".to_owned())
-            }
+            Fault::Again => Error::new(
+                Reason::ConcurrentUpdate,
+                "many write here at once; repeat the call".to_owned(),
+            ),
         }
     }
 }
@@ -96,7 +98,8 @@ impl Tx {
             return self.inner.rollback().await;
         }
         if self.failed.load(Ordering::Relaxed) {
-            let error = DbErr::Custom("a statement failed; the transaction cannot be committed".to_owned());
+            let error =
+                DbErr::Custom("a statement failed; the transaction cannot be committed".to_owned());
             self.inner.rollback().await?;
             return Err(error);
         }
@@ -153,7 +156,10 @@ impl Store {
         F: for<'t> Fn(&'t Tx) -> Work<'t, T> + Send + Sync + 'static,
     {
         let store = self.clone();
-        #[expect(clippy::disallowed_methods, reason = "the unit must outlive its caller; close() waits for its connection")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the unit must outlive its caller; close() waits for its connection"
+        )]
         let task = tokio::spawn(async move { store.run(end, unit).await });
         match task.await {
             Ok(result) => result,
@@ -186,7 +192,11 @@ impl Store {
     {
         let inner = begin(&self.inner.writer).await?;
         let now = self.inner.clock.scaled(database_now(&inner).await?);
-        let tx = Tx { inner, failed: AtomicBool::new(false), now };
+        let tx = Tx {
+            inner,
+            failed: AtomicBool::new(false),
+            now,
+        };
         match unit(&tx).await {
             Ok(value) => {
                 tx.finish(end).await?;
@@ -230,16 +240,24 @@ fn wants_another_run(fault: &Fault) -> bool {
 
 /// Whether the database says that the same unit would go through if run again.
 fn wants_retry(error: &DbErr) -> bool {
-    let Some(code) = database_code(error) else { return false };
+    let Some(code) = database_code(error) else {
+        return false;
+    };
     // 40001 serialization, 40P01 deadlock, 55P03 lock time-out; SQLITE_BUSY and its kin.
-    matches!(code.as_str(), "40001" | "40P01" | "55P03" | "5" | "261" | "517")
+    matches!(
+        code.as_str(),
+        "40001" | "40P01" | "55P03" | "5" | "261" | "517"
+    )
 }
 
 fn database_code(error: &DbErr) -> Option<String> {
     match error {
-        DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) | DbErr::Conn(RuntimeErr::SqlxError(e)) => {
-            e.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned())
-        }
+        DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e))
+        | DbErr::Conn(RuntimeErr::SqlxError(e)) => e
+            .as_database_error()
+            .and_then(|e| e.code())
+            .map(|code| code.into_owned()),
         _ => None,
     }
 }
@@ -251,21 +269,38 @@ pub(super) fn to_error(error: DbErr) -> Error {
         (DbErr::ConnectionAcquire(_), _) => true,
         // Class 08 connection, 53 resources, 57 operator intervention; 25006 read-only.
         (_, Some(code)) => {
-            ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006" || wants_retry(&error)
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "25006"
+                || wants_retry(&error)
         }
-        (DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) | DbErr::Conn(RuntimeErr::SqlxError(e)), None) => {
-            !matches!(**e, sea_orm::SqlxError::ColumnDecode { .. } | sea_orm::SqlxError::Decode(_))
-        }
+        (
+            DbErr::Exec(RuntimeErr::SqlxError(e))
+            | DbErr::Query(RuntimeErr::SqlxError(e))
+            | DbErr::Conn(RuntimeErr::SqlxError(e)),
+            None,
+        ) => !matches!(
+            **e,
+            sea_orm::SqlxError::ColumnDecode { .. } | sea_orm::SqlxError::Decode(_)
+        ),
         _ => false,
     };
     if unavailable {
-        let text = "the database does not answer; repeat the call with the same request_id".to_owned();
-        return Error { source: Some(error.into()), ..Error::new(Reason::DatabaseUnavailable, text) };
+        let text =
+            "the database does not answer; repeat the call with the same request_id".to_owned();
+        return Error {
+            source: Some(error.into()),
+            ..Error::new(Reason::DatabaseUnavailable, text)
+        };
     }
     Error::internal("the database refused a statement", error)
 }
 
 /// Whether a statement met a row that is there already.
 pub(super) fn is_duplicate(error: &DbErr) -> bool {
-    matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
+    matches!(
+        error.sql_err(),
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
+    )
 }

@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::domain::id::{AccountId, AttemptId, IssuanceId};
 use crate::domain::text::{MchBillno, MchId};
 use crate::domain::{State, Timestamp};
-use crate::domain::id::{AccountId, AttemptId, IssuanceId};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

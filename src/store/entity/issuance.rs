@@ -2,11 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::domain::id::{AccountId, AppId, BatchId, CampaignId, IssuanceId, RecipientId, ShopId};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{Appid, MchBillno, RequestId, Uid};
 use crate::domain::{Fen, State, Timestamp};
-use crate::domain::id::{AccountId, AppId, BatchId, CampaignId, IssuanceId, RecipientId, ShopId};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

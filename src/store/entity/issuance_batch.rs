@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::domain::id::{BatchId, CampaignId, ShopId};
 use crate::domain::source::Source;
 use crate::domain::{Fen, Timestamp};
-use crate::domain::id::{BatchId, CampaignId, ShopId};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

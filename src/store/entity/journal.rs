@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::state::Position;
 use crate::domain::{Fen, Timestamp};
-use crate::domain::id::{CampaignId, ShopId};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -48,7 +48,11 @@ pub struct Model {
 
 /// What a journal entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
 pub enum Aggregate {
     /// A packet.
     Issuance,

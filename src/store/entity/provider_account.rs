@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::domain::{Fen, Timestamp};
 use crate::domain::id::AccountId;
 use crate::domain::text::{Code, MchId};
+use crate::domain::{Fen, Timestamp};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -1,0 +1,376 @@
+//! The composition root: builds the parts in order, and takes them apart in the
+//! reverse order when the process is to end.
+//!
+//! Drain: say that calls go elsewhere; wait until load balancers have heard; take
+//! no more calls, claim no more packets, end streams; let calls and payments under
+//! way finish, for a bounded time; close the database. A process that is killed
+//! instead loses nothing: what was under way is asked about by the next one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::server::HealthReporter;
+
+use crate::config::{Config, CredentialConfig};
+use crate::domain::grant::{Grant, Permission, Shops};
+use crate::domain::id::ShopId;
+use crate::domain::text::{Code, MchId};
+use crate::grpc::server::{self, Backend};
+use crate::http;
+use crate::provider::{ApiKey, Credential, Identity as ClientIdentity, Timeouts, install_crypto};
+use crate::service::dispatch::{self, Dispatcher};
+use crate::service::identity::{self, Identity};
+use crate::service::issue::Issuer;
+use crate::service::providers::Providers;
+use crate::service::sampler;
+use crate::store::app::NewApp;
+use crate::store::crypt::{KeyFile, Keys};
+use crate::store::lock::{ProcessLock, sqlite_path};
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where gRPC is served.
+    pub grpc_addr: SocketAddr,
+    /// Where the admin pages are served.
+    pub admin_addr: SocketAddr,
+    /// The database, for those who run in the same process.
+    pub store: Store,
+    /// The key of the first app, if this start made it. It is shown this once.
+    pub first_key: Option<String>,
+    reporter: HealthReporter,
+    drain_delay: Duration,
+    drain: Duration,
+    stop: CancellationToken,
+    stop_admin: CancellationToken,
+    tracker: TaskTracker,
+    grpc: JoinHandle<anyhow::Result<()>>,
+    _lock: Option<ProcessLock>,
+}
+
+/// Starts everything; it serves as soon as this returns.
+///
+/// # Errors
+/// A sentence that says what to change: a port that is taken, a database that does
+/// not answer or is not migrated, keys or certificates that do not fit.
+pub async fn start(config: &Config) -> anyhow::Result<Running> {
+    install_crypto();
+    let lock = ProcessLock::take(&config.database.url)?;
+    let settings = database(config);
+    if sqlite_path(&config.database.url).is_some() {
+        store::migrate(&settings)
+            .await
+            .context("migrating the embedded database")?;
+    }
+    let store = Store::open(&settings, keys(config)?).await?;
+    let providers = Arc::new(providers(config)?);
+    warn_of_strangers(&store, &providers).await?;
+    let first_key = found_first_app(config, &store).await?;
+
+    let metrics = Metrics::new(server::methods())?;
+    let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+    let tracker = TaskTracker::new();
+    let wake = Arc::new(Notify::new());
+    let grpc_listener = listen(config.server.grpc_listen).await?;
+    let admin_listener = listen(config.server.admin_listen).await?;
+    let (grpc_addr, admin_addr) = (grpc_listener.local_addr()?, admin_listener.local_addr()?);
+
+    let backend = Backend {
+        store: store.clone(),
+        issuer: Issuer::start(store.clone(), Arc::clone(&wake), &tracker),
+        providers: Arc::clone(&providers),
+        identity: Identity::new(store.clone()),
+        wake: Arc::clone(&wake),
+        stop: stop.clone(),
+    };
+    if config.dispatcher.enabled {
+        let dispatcher = Dispatcher {
+            store: store.clone(),
+            providers,
+            metrics: metrics.clone(),
+            wake,
+            settings: dispatch::Settings {
+                concurrency: config.dispatcher.concurrency,
+                lease: Duration::from_secs(config.dispatcher.lease_seconds),
+                poll: Duration::from_millis(config.dispatcher.poll_ms),
+            },
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        };
+        tracker.spawn(dispatcher.run());
+    }
+    tracker.spawn(sampler::run(store.clone(), metrics.clone(), stop.clone()));
+    let pages = http::admin::router(http::admin::AdminState {
+        metrics: metrics.clone(),
+        readiness: readiness(&store, &stop),
+        version: http::admin::Version::default(),
+    });
+    tracker.spawn(http::serve(
+        admin_listener,
+        pages,
+        http::Limits::default(),
+        tracker.clone(),
+        stop_admin.clone(),
+    ));
+
+    let (reporter, health) = tonic_health::server::health_reporter();
+    server::report(&reporter, true).await;
+    let serving = server::serve(
+        grpc_listener,
+        backend,
+        grpc_settings(config),
+        metrics,
+        tracker.clone(),
+        health,
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the drain waits for it by its handle, with a bound"
+    )]
+    let grpc = tokio::spawn(serving);
+    tracing::info!(%grpc_addr, %admin_addr, "serving");
+    Ok(Running {
+        grpc_addr,
+        admin_addr,
+        store,
+        first_key,
+        reporter,
+        drain_delay: Duration::from_secs(config.server.drain_delay_seconds),
+        drain: Duration::from_secs(config.server.drain_seconds),
+        stop,
+        stop_admin,
+        tracker,
+        grpc,
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Drains and ends. Takes no longer than the delay and twice the drain time.
+    pub async fn shutdown(mut self) {
+        server::report(&self.reporter, false).await;
+        tracing::info!("draining");
+        tokio::time::sleep(self.drain_delay).await;
+        self.stop.cancel();
+        server::forget_health(&mut self.reporter).await;
+        match tokio::time::timeout(self.drain, self.grpc).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the gRPC server ended badly"),
+            Ok(Err(error)) => tracing::error!(%error, "the gRPC server panicked"),
+            Err(_) => {
+                tracing::warn!("connections are still open after the drain; ending without them")
+            }
+        }
+        self.stop_admin.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(self.drain, self.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "work is still under way after the drain; it is resumed by the next start"
+            );
+        }
+        self.store.close().await;
+        tracing::info!("ended");
+    }
+}
+
+/// How the database of a configuration is opened.
+#[must_use]
+pub fn database(config: &Config) -> store::Settings {
+    store::Settings {
+        url: config.database.url.clone(),
+        connections_max: config.database.connections_max,
+        time_scale: config.clock.scale,
+    }
+}
+
+fn grpc_settings(config: &Config) -> server::Settings {
+    server::Settings {
+        calls_per_second: config.rate_limit.per_app_per_second,
+        burst: config.rate_limit.burst,
+        deadline_default: Duration::from_secs(config.server.deadline_default_seconds),
+        deadline_max: Duration::from_secs(config.server.deadline_max_seconds),
+        reflection: config.server.reflection,
+    }
+}
+
+async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("cannot listen on {addr}"))
+}
+
+fn readiness(store: &Store, stop: &CancellationToken) -> http::admin::Readiness {
+    let (store, stop) = (store.clone(), stop.clone());
+    Arc::new(move || {
+        let (store, stop) = (store.clone(), stop.clone());
+        Box::pin(async move {
+            if stop.is_cancelled() {
+                return Err("draining".to_owned());
+            }
+            store.check_writable().await.map_err(|error| error.message)
+        })
+    })
+}
+
+/// The keys of the configuration's file. An embedded database may come without:
+/// its keys then stand beside it and are made at the first start.
+///
+/// # Errors
+/// The file is missing or broken.
+pub fn keys(config: &Config) -> anyhow::Result<Keys> {
+    let path = match (&config.keys.file, sqlite_path(&config.database.url)) {
+        (Some(path), _) => path.clone(),
+        (None, Some(database)) => {
+            let path = PathBuf::from(format!("{}.keys.toml", database.display()));
+            if !path.exists() {
+                write_key_file(&path)?;
+            }
+            path
+        }
+        (None, None) => anyhow::bail!(
+            "keys.file is missing: make one with `hongbao keygen --out FILE`, and keep it as safe as the database"
+        ),
+    };
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("reading the key file {}", path.display()))?;
+    let file: KeyFile =
+        read_toml(&text).with_context(|| format!("the key file {}", path.display()))?;
+    Keys::new(&file)
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    let source = config::File::from_str(text, config::FileFormat::Toml);
+    Ok(config::Config::builder()
+        .add_source(source)
+        .build()?
+        .try_deserialize()?)
+}
+
+/// Writes a new key file that only its owner can read. Never overwrites.
+///
+/// # Errors
+/// The file exists, or cannot be written.
+pub fn write_key_file(path: &Path) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let text = KeyFile::generate().to_toml();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let mut file = file.with_context(|| format!("making the key file {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
+
+fn providers(config: &Config) -> anyhow::Result<Providers> {
+    let timeouts = Timeouts {
+        connect: Duration::from_millis(config.provider.connect_timeout_ms),
+        total: Duration::from_millis(config.provider.total_timeout_ms),
+    };
+    let mut credentials = Vec::with_capacity(config.credentials.len());
+    for (name, raw) in &config.credentials {
+        let credential = credential(name, raw).with_context(|| format!("credentials.{name}"))?;
+        let shops = match &raw.shops {
+            None => Shops::All,
+            Some(ids) => Shops::Only(ids.iter().map(|id| ShopId(*id)).collect()),
+        };
+        credentials.push((credential, shops));
+    }
+    Providers::new(credentials, timeouts)
+}
+
+fn credential(name: &str, raw: &CredentialConfig) -> anyhow::Result<Credential> {
+    Code::parse(name).context("the name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?;
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
+    let key = match (&raw.api_key, &raw.api_key_file) {
+        (Some(key), None) => key.clone(),
+        (None, Some(path)) => String::from_utf8(read(path)?)?.trim().to_owned(),
+        _ => anyhow::bail!("give api_key or api_key_file, one of the two"),
+    };
+    let client_identity = match (&raw.cert_file, &raw.key_file) {
+        (Some(cert), Some(key)) => Some(ClientIdentity {
+            cert_pem: read(cert)?,
+            key_pem: read(key)?,
+        }),
+        (None, None) => None,
+        _ => anyhow::bail!("cert_file and key_file belong together"),
+    };
+    let mch_id = MchId::parse(&raw.mch_id).context("mch_id must be 8 to 10 digits")?;
+    if let Some(pair) = &client_identity {
+        crate::provider::check_identity(pair, &mch_id, crate::clock::wall())?;
+    }
+    Ok(Credential {
+        name: name.to_owned(),
+        base_url: raw.base_url.trim_end_matches('/').to_owned(),
+        mch_id,
+        api_key: ApiKey::parse(&key).context("an API key has 32 characters")?,
+        client_identity,
+        ca_pem: raw.ca_file.as_ref().map(read).transpose()?,
+    })
+}
+
+/// Packets of an account whose credential is not here wait; say so at the start.
+async fn warn_of_strangers(store: &Store, providers: &Providers) -> anyhow::Result<()> {
+    for account in store.all_accounts().await? {
+        if account.enabled && providers.of(&account).is_none() {
+            tracing::warn!(
+                account_id = account.id.0,
+                credential = %account.credential,
+                "this account's credential is not configured here; its packets wait for a replica that has it"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An embedded installation makes its first app itself, so that one command is
+/// enough to begin. PostgreSQL is production: there `hongbao app create` does.
+async fn found_first_app(config: &Config, store: &Store) -> anyhow::Result<Option<String>> {
+    if sqlite_path(&config.database.url).is_none() || store.has_apps().await? {
+        return Ok(None);
+    }
+    let (key, secret) = identity::new_key();
+    store.found_app(operator("operator")?, key).await?;
+    Ok(Some(secret))
+}
+
+/// An app that may do everything everywhere.
+///
+/// # Errors
+/// The name is not 1 to 64 of [A-Za-z0-9_.:-].
+pub fn operator(name: &str) -> anyhow::Result<NewApp> {
+    let name =
+        Code::parse(name).context("an app's name has 1 to 64 characters of [A-Za-z0-9_.:-]")?;
+    let permissions = Permission::ALL
+        .iter()
+        .map(|(_, permission)| *permission)
+        .collect();
+    Ok(NewApp {
+        name,
+        default_shop: None,
+        grants: vec![Grant {
+            permissions,
+            shops: Shops::All,
+        }],
+    })
+}

@@ -1,0 +1,54 @@
+//! What every write has: a name, a body to compare repeats by, and a caller.
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use super::auth::Caller;
+use super::parse::Fields;
+use crate::domain::Reason;
+use crate::domain::id::ShopId;
+use crate::domain::text::RequestId;
+use crate::store::Call;
+
+/// Reads the name of a write. `body` is the request without what may differ in a
+/// repeat: its name, its shop (already resolved), whether to wait.
+///
+/// The fingerprint is of our own encoding of what was understood, not of the bytes
+/// that came: fields in order, defaults left out, unknown fields dropped. A field
+/// that a later version adds does not change the fingerprints of those who leave
+/// it out.
+pub fn call(
+    fields: &mut Fields,
+    caller: &Caller,
+    method: &'static str,
+    shop: Option<ShopId>,
+    request_id: &str,
+    validate_only: bool,
+    body: &impl Message,
+) -> Option<Call> {
+    let rule = "1 to 64 characters of [A-Za-z0-9_.:-], a new one for every new call";
+    let request = fields.name(
+        request_id,
+        "request_id",
+        RequestId::parse,
+        Reason::RequestIdInvalid,
+        rule,
+    )?;
+    Some(Call {
+        app: caller.principal.app,
+        actor: format!("app:{}", caller.principal.name),
+        request,
+        method,
+        shop,
+        fingerprint: Sha256::digest(body.encode_to_vec()).into(),
+        validate_only,
+    })
+}
+
+/// A request without what may differ in a repeat.
+macro_rules! body {
+    ($message:ident, $request:expr, $($field:ident),+) => {
+        pb::$message { $($field: Default::default(),)+ ..$request.clone() }
+    };
+}
+pub(super) use body;

@@ -1,0 +1,55 @@
+//! Enums and times between the contract and the domain, both ways, every value by name.
+
+use prost_types::Timestamp as PbTimestamp;
+
+use super::pb;
+use crate::domain::amount::AmountType;
+use crate::domain::campaign::{CampaignKind, CampaignState};
+use crate::domain::grant::Permission;
+use crate::domain::source::Source;
+use crate::domain::{State, Timestamp};
+
+/// A time on the wire.
+#[must_use]
+pub fn time(at: Timestamp) -> Option<PbTimestamp> {
+    let (seconds, nanos) = at.to_parts();
+    Some(PbTimestamp { seconds, nanos })
+}
+
+/// A time on the wire that may be absent.
+#[must_use]
+pub fn optional_time(at: Option<Timestamp>) -> Option<PbTimestamp> {
+    at.and_then(time)
+}
+
+/// Writes an enum's two directions from one list, so that they cannot disagree.
+macro_rules! enum_pair {
+    ($to:ident, $from:ident, $domain:ident, $pb:ident, { $($value:ident),+ $(,)? }) => {
+        /// The value on the wire.
+        #[must_use]
+        pub fn $to(value: $domain) -> i32 {
+            match value { $($domain::$value => pb::$pb::$value.into(),)+ }
+        }
+
+        /// The value of the wire; nothing if it is unspecified or unknown.
+        #[must_use]
+        pub fn $from(raw: i32) -> Option<$domain> {
+            match pb::$pb::try_from(raw).ok()? {
+                pb::$pb::Unspecified => None,
+                $(pb::$pb::$value => Some($domain::$value),)+
+            }
+        }
+    };
+}
+
+enum_pair!(state, parse_state, State, IssuanceState, {
+    Queued, Sending, Unknown, Review, Sent, Received, Refunding, Refunded, Failed, Cancelled,
+});
+enum_pair!(source, parse_source, Source, IssuanceSource, { Scan, Manual, Lottery, ConsumptionGift, Game, Open });
+enum_pair!(campaign_state, parse_campaign_state, CampaignState, CampaignState, { Draft, Active, Paused, Ended });
+enum_pair!(campaign_kind, parse_campaign_kind, CampaignKind, CampaignKind, { Named, Direct });
+enum_pair!(amount_type, parse_amount_type, AmountType, AmountType, { Fixed, Random, CallerSet });
+enum_pair!(permission, parse_permission, Permission, Permission, {
+    CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
+    ShopAdmin, AccountAdmin, AppAdmin,
+});

@@ -1,0 +1,121 @@
+//! What a refusal is on the wire: the one place where an error becomes a status.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use super::layer::DOMAIN;
+use crate::domain::{Error, Reason};
+
+/// Violations that one reply names. A client's buffer for headers is small: a
+/// hundred arrive, two hundred break the connection.
+const VIOLATIONS_MAX: usize = 20;
+
+/// Turns a refusal into a status with `google.rpc` details.
+#[must_use]
+pub fn status(error: Error) -> Status {
+    let code = code(error.reason);
+    if code == Code::Internal || error.reason == Reason::DatabaseUnavailable {
+        // Logged once, here, with all that lies below; the caller gets the request id.
+        tracing::error!(reason = error.reason.name(), source = ?error.source, "{}", error.message);
+    }
+    let count = error.violations.len();
+    let mut metadata: std::collections::HashMap<String, String> = error
+        .facts
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    if count > 0 {
+        metadata.insert("violation_count".to_owned(), count.to_string());
+    }
+    let mut details = ErrorDetails::with_error_info(error.reason.name(), DOMAIN, metadata);
+    if count > 0 {
+        let shown = error.violations.into_iter().take(VIOLATIONS_MAX);
+        let violations: Vec<FieldViolation> = shown
+            .map(|v| FieldViolation {
+                field: v.path,
+                description: v.message,
+                reason: v.reason.name().to_owned(),
+                localized_message: None,
+            })
+            .collect();
+        details.set_bad_request(violations);
+    }
+    if let Some(wait) = retry_after(error.reason) {
+        details.set_retry_info(Some(wait));
+    }
+    Status::with_error_details(code, error.message, details)
+}
+
+fn retry_after(reason: Reason) -> Option<Duration> {
+    match reason {
+        Reason::ConcurrentUpdate => Some(Duration::from_millis(200)),
+        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded => {
+            Some(Duration::from_secs(1))
+        }
+        _ => None,
+    }
+}
+
+/// The code of each reason. UNAVAILABLE: repeat the call. ABORTED: repeat what led
+/// to it. FAILED_PRECONDITION: something else has to change first.
+#[must_use]
+pub fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::InvalidFields
+        | Reason::FieldRequired
+        | Reason::OutOfRange
+        | Reason::AmountOutOfRange
+        | Reason::AmountOverflow
+        | Reason::TextTooLong
+        | Reason::TextInvalid
+        | Reason::IdInvalid
+        | Reason::RequestIdInvalid
+        | Reason::OpenidInvalid
+        | Reason::AppidInvalid
+        | Reason::MobileInvalid
+        | Reason::EnumUnknown
+        | Reason::BatchTooLarge
+        | Reason::DuplicateItem
+        | Reason::TimeRangeInvalid
+        | Reason::PageTokenInvalid
+        | Reason::FieldNotAllowed
+        | Reason::UpdateMaskInvalid
+        | Reason::SceneIdRequired
+        | Reason::MalformedMessage => Code::InvalidArgument,
+        Reason::CredentialMissing | Reason::CredentialInvalid => Code::Unauthenticated,
+        Reason::PermissionMissing => Code::PermissionDenied,
+        Reason::ShopNotFound
+        | Reason::CampaignNotFound
+        | Reason::IssuanceNotFound
+        | Reason::BatchNotFound
+        | Reason::RecipientNotFound
+        | Reason::AccountNotFound
+        | Reason::AppNotFound
+        | Reason::KeyNotFound => Code::NotFound,
+        Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
+            Code::AlreadyExists
+        }
+        Reason::OpenidMissing
+        | Reason::CampaignNotActive
+        | Reason::CampaignPaused
+        | Reason::CampaignEnded
+        | Reason::CampaignNotStarted
+        | Reason::BudgetExhausted
+        | Reason::StockExhausted
+        | Reason::BudgetInUse
+        | Reason::CampaignState
+        | Reason::OutcomeUnknown
+        | Reason::AlreadySent
+        | Reason::IssuanceFrozen
+        | Reason::AccountDisabled
+        | Reason::CredentialNotConfigured
+        | Reason::DirectCampaignMissing => Code::FailedPrecondition,
+        Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
+        Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
+        Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::DatabaseUnavailable | Reason::ShuttingDown => Code::Unavailable,
+        Reason::Internal => Code::Internal,
+    }
+}

@@ -1,0 +1,217 @@
+//! The dispatcher: claims due packets, speaks to providers, settles what they say.
+//!
+//! Each enabled account has a lane of its own, so that a slow or broken one holds
+//! nobody else up. A lane claims no more than it can have under way, and never
+//! holds a transaction while it waits for a provider. Answers of all lanes are
+//! settled together, many in one transaction.
+//!
+//! Replicas need not know of each other: a claim skips what another one holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::exchange::{Lane, settle_all};
+use super::providers::Providers;
+use crate::clock;
+use crate::domain::id::AccountId;
+use crate::domain::schedule::Job;
+use crate::domain::{Result, Timestamp};
+use crate::store::Store;
+use crate::store::entity::provider_account;
+use crate::telemetry::Metrics;
+
+/// How the dispatcher works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Exchanges of one account under way at most.
+    pub concurrency: usize,
+    /// How long a claim holds, in real time. Longer than any exchange can take.
+    pub lease: Duration,
+    /// Between two looks at an idle work list, in real time.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Answers that wait to be settled at most.
+const ANSWERS_MAX: usize = 1_024;
+
+/// What the lanes share.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    /// The work list.
+    pub store: Store,
+    /// Whom to speak to.
+    pub providers: Arc<Providers>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Told when there may be work.
+    pub wake: Arc<Notify>,
+    /// How to work.
+    pub settings: Settings,
+    /// What a shutdown waits for.
+    pub tracker: TaskTracker,
+    /// Told when no more is to be claimed.
+    pub stop: CancellationToken,
+}
+
+impl Dispatcher {
+    /// Keeps a lane running for each enabled account until told to stop. What is
+    /// under way then is finished and settled by tracked tasks.
+    pub async fn run(self) {
+        let (answers, settled) = mpsc::channel(ANSWERS_MAX);
+        self.tracker.spawn(settle_all(
+            self.store.clone(),
+            self.metrics.clone(),
+            settled,
+        ));
+        let mut lanes: HashMap<AccountId, tokio::task::JoinHandle<()>> = HashMap::new();
+        while !self.stop.is_cancelled() {
+            match self.store.enabled_accounts().await {
+                Ok(accounts) => {
+                    lanes.retain(|_, lane| !lane.is_finished());
+                    for account in accounts {
+                        let Some(provider) = self.providers.of(&account) else {
+                            tracing::debug!(account_id = account.id.0, credential = %account.credential, "no such credential here");
+                            continue;
+                        };
+                        lanes.entry(account.id).or_insert_with(|| {
+                            let lane = Lane::new(&self, &account, provider, answers.clone());
+                            self.tracker.spawn(run_lane(self.clone(), account.id, lane))
+                        });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the accounts could not be read"),
+            }
+            self.pause(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn pause(&self, at_most: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
+    }
+}
+
+/// Works for one account until it is disabled or everything stops.
+async fn run_lane(dispatcher: Dispatcher, id: AccountId, lane: Lane) {
+    tracing::info!(account_id = id.0, "dispatching");
+    let room = Arc::new(Semaphore::new(dispatcher.settings.concurrency));
+    loop {
+        if dispatcher.stop.is_cancelled() {
+            return;
+        }
+        // Listen before looking, or a packet that arrives in between waits for the next poll.
+        let woken = dispatcher.wake.notified();
+        let claimed = match dispatcher.store.account(id).await {
+            Ok(account) if !account.row.enabled => {
+                tracing::info!(
+                    account_id = id.0,
+                    "the account is disabled; its packets wait"
+                );
+                return;
+            }
+            // New limits need a new lane; the supervisor starts it.
+            Ok(account) if !lane.fits(&account.row) => return,
+            Ok(account) => round(&dispatcher, &account.row, &lane, &room).await,
+            Err(error) => Err(error),
+        };
+        let more = claimed.unwrap_or_else(|error| {
+            tracing::warn!(%error, account_id = id.0, "nothing could be claimed; trying again");
+            false
+        });
+        if !more {
+            let spread = Duration::from_millis(clock::random_u64() % 50);
+            tokio::select! {
+                () = dispatcher.stop.cancelled() => return,
+                () = woken => {}
+                () = tokio::time::sleep(dispatcher.settings.poll + spread) => {}
+            }
+        }
+    }
+}
+
+/// One look at each kind of work. True if there may be more at once.
+async fn round(
+    dispatcher: &Dispatcher,
+    account: &provider_account::Model,
+    lane: &Lane,
+    room: &Arc<Semaphore>,
+) -> Result<bool> {
+    let mut more = false;
+    for job in Job::ALL {
+        let free = room.available_permits();
+        // Payments and doubt come first; looking after sent packets takes what is left.
+        let limit = if job == Job::Sync { free / 2 } else { free };
+        let limit = match job {
+            Job::Send => limit.min(send_allowance(dispatcher, account).await?),
+            Job::Query | Job::Sync => limit,
+        };
+        if limit == 0 {
+            continue;
+        }
+        let lease = dispatcher
+            .store
+            .clock()
+            .stretched(dispatcher.settings.lease);
+        let began = clock::monotonic();
+        let claims = dispatcher
+            .store
+            .claim(account, job, u64::try_from(limit).unwrap_or(1), lease)
+            .await?;
+        if claims.cancelled > 0 {
+            dispatcher
+                .metrics
+                .transitions("QUEUED", "CANCELLED", claims.cancelled);
+        }
+        more |= claims.packets.len() == limit && limit > 1 || claims.cancelled > 0;
+        for packet in claims.packets {
+            let Ok(permit) = Arc::clone(room).acquire_owned().await else {
+                return Ok(false);
+            };
+            let lane = lane.clone();
+            let account = account.clone();
+            dispatcher.tracker.spawn(async move {
+                lane.exchange(&account, job, packet, began).await;
+                drop(permit);
+            });
+        }
+    }
+    Ok(more)
+}
+
+/// How many payments may be begun: none while the breaker is open, one as a probe
+/// when it is due, and then any number again.
+async fn send_allowance(
+    dispatcher: &Dispatcher,
+    account: &provider_account::Model,
+) -> Result<usize> {
+    let Some(until) = account.breaker_until else {
+        return Ok(usize::MAX);
+    };
+    let now: Timestamp = dispatcher.store.now().await?;
+    if until > now {
+        return Ok(0);
+    }
+    let wait = dispatcher
+        .store
+        .clock()
+        .stretched(dispatcher.settings.lease);
+    let mine = dispatcher.store.take_probe(account.id, until, wait).await?;
+    Ok(usize::from(mine))
+}

@@ -1,0 +1,289 @@
+//! One exchange with a provider, from a claimed packet to a settled answer.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
+
+use super::dispatch::{Dispatcher, Settings};
+use crate::clock;
+use crate::domain::State;
+use crate::domain::machine::Protocol;
+use crate::domain::outcome::{QueryOutcome, SendOutcome};
+use crate::domain::schedule::Job;
+use crate::provider::{Payment, Provider, Said};
+use crate::store::Store;
+use crate::store::claim::Claimed;
+use crate::store::entity::provider_account;
+use crate::store::settle::{Answer, Exchange, Settlement};
+use crate::telemetry::{self, Metrics};
+
+/// Answers of one transaction at most.
+const SETTLE_MAX: usize = 64;
+
+/// What the exchanges of one account share.
+#[derive(Clone)]
+pub struct Lane {
+    store: Store,
+    provider: Provider,
+    protocol: Protocol,
+    metrics: Metrics,
+    settings: Settings,
+    rates: (i32, i32),
+    sends: Arc<DefaultDirectRateLimiter>,
+    queries: Arc<DefaultDirectRateLimiter>,
+    answers: mpsc::Sender<Settlement>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lane({:?})", self.protocol)
+    }
+}
+
+impl Lane {
+    /// The lane of an account, at the speed that it has now.
+    #[must_use]
+    pub fn new(
+        dispatcher: &Dispatcher,
+        account: &provider_account::Model,
+        provider: Provider,
+        answers: mpsc::Sender<Settlement>,
+    ) -> Self {
+        let limiter = |per_second: i32| {
+            let rate = NonZeroU32::new(per_second.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+            // A burst of a tenth of a second: providers count in short windows.
+            let burst = NonZeroU32::new(rate.get() / 10).unwrap_or(NonZeroU32::MIN);
+            Arc::new(RateLimiter::direct(
+                Quota::per_second(rate).allow_burst(burst),
+            ))
+        };
+        Self {
+            store: dispatcher.store.clone(),
+            protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
+            provider,
+            metrics: dispatcher.metrics.clone(),
+            settings: dispatcher.settings,
+            rates: (account.sends_per_second, account.queries_per_second),
+            sends: limiter(account.sends_per_second),
+            queries: limiter(account.queries_per_second),
+            answers,
+        }
+    }
+
+    /// Whether the account still has the limits that the lane was made with.
+    #[must_use]
+    pub fn fits(&self, account: &provider_account::Model) -> bool {
+        self.rates == (account.sends_per_second, account.queries_per_second)
+    }
+
+    /// Speaks to the provider about a packet and hands the answer on.
+    pub async fn exchange(
+        &self,
+        account: &provider_account::Model,
+        job: Job,
+        packet: Claimed,
+        began: Instant,
+    ) {
+        let span = tracing::info_span!(
+            "exchange",
+            issuance_id = packet.issuance.id.0,
+            attempt_no = packet.attempt.attempt_no,
+            job = job.name()
+        );
+        if let Some(traceparent) = &packet.issuance.traceparent {
+            telemetry::link_span_to(&span, traceparent);
+        }
+        self.exchange_in_span(account, job, packet, began)
+            .instrument(span)
+            .await;
+    }
+
+    async fn exchange_in_span(
+        &self,
+        account: &provider_account::Model,
+        job: Job,
+        packet: Claimed,
+        began: Instant,
+    ) {
+        match job {
+            Job::Send => self.sends.until_ready().await,
+            Job::Query | Job::Sync => self.queries.until_ready().await,
+        }
+        // A process that was frozen must not send under a lease that others think
+        // is over. Nothing was sent; the lease runs out and somebody asks.
+        if clock::monotonic().duration_since(began) > self.settings.lease / 2 {
+            tracing::warn!("claimed too long ago; left to its lease");
+            return;
+        }
+        let payment = Payment {
+            mch_id: packet.attempt.mch_id.clone(),
+            appid: packet.issuance.appid.clone(),
+            mch_billno: packet.attempt.mch_billno.clone(),
+            openid: packet.openid.clone(),
+            amount: packet.issuance.amount_fen,
+            texts: packet.texts.clone(),
+            client_ip: account.client_ip.clone(),
+        };
+        let (answer, exchange) = match job {
+            Job::Send => {
+                let said = self.provider.send(&payment).await;
+                self.mind_breaker(account, &said.outcome).await;
+                let exchange = record(&said);
+                (Answer::Send(said.outcome), exchange)
+            }
+            Job::Query | Job::Sync => {
+                let said = self.provider.query(&payment).await;
+                let exchange = record(&said);
+                (Answer::Query(said.outcome), exchange)
+            }
+        };
+        let took = Duration::from_millis(u64::try_from(exchange.duration_ms).unwrap_or(0));
+        self.metrics.provider_exchange(
+            self.protocol.name(),
+            exchange.call,
+            outcome_label(&answer),
+            took,
+        );
+        tracing::debug!(outcome = outcome_label(&answer), "answered");
+        let settlement = Settlement {
+            issuance: packet.issuance.id,
+            attempt: packet.attempt.id,
+            fence: packet.issuance.fence,
+            exchange,
+            answer,
+            protocol: self.protocol,
+            confirm_refusals: account.confirm_refusals,
+            random: clock::random_u64(),
+        };
+        if self.answers.send(settlement).await.is_err() {
+            tracing::error!(
+                "nobody settles any more; the packet is asked about when its lease ends"
+            );
+        }
+    }
+
+    /// An answer that speaks of the account holds it back, or lets it go on.
+    async fn mind_breaker(&self, account: &provider_account::Model, outcome: &SendOutcome) {
+        let done = match outcome {
+            SendOutcome::Rejected(rejection) if rejection.kind.stops_account() => {
+                match self
+                    .store
+                    .open_breaker(account.id, rejection.code.clone())
+                    .await
+                {
+                    Ok(true) => {
+                        tracing::warn!(
+                            account_id = account.id.0,
+                            code = rejection.code,
+                            "the account is held back; its packets wait"
+                        );
+                        Ok(())
+                    }
+                    other => other.map(drop),
+                }
+            }
+            SendOutcome::Accepted { .. } if account.breaker_code.is_some() => {
+                tracing::info!(account_id = account.id.0, "the account goes on");
+                self.store.close_breaker(account.id).await
+            }
+            SendOutcome::Accepted { .. }
+            | SendOutcome::Rejected(_)
+            | SendOutcome::Unknown(_)
+            | SendOutcome::Mismatch { .. } => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, account_id = account.id.0, "the breaker could not be written");
+        }
+    }
+}
+
+fn record<T>(said: &Said<T>) -> Exchange {
+    Exchange {
+        call: said.call,
+        request: said.request.clone(),
+        response: said.response.clone(),
+        http_status: said.http_status,
+        duration_ms: i64::try_from(said.duration.as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+/// One of a few words, for metrics.
+fn outcome_label(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Send(SendOutcome::Accepted { .. }) => "accepted",
+        Answer::Send(SendOutcome::Rejected(_)) | Answer::Query(QueryOutcome::Rejected(_)) => {
+            "rejected"
+        }
+        Answer::Send(SendOutcome::Unknown(_)) | Answer::Query(QueryOutcome::Unknown(_)) => {
+            "unknown"
+        }
+        Answer::Send(SendOutcome::Mismatch { .. })
+        | Answer::Query(QueryOutcome::Mismatch { .. }) => "mismatch",
+        Answer::Query(QueryOutcome::Known(_)) => "known",
+        Answer::Query(QueryOutcome::NotFound) => "not_found",
+    }
+}
+
+/// Settles answers, as many at once as have arrived, until nobody sends any more.
+/// A database that is away is waited for: an answer in hand is worth more than a
+/// question later, though the question would find the same.
+pub(super) async fn settle_all(
+    store: Store,
+    metrics: Metrics,
+    mut answers: mpsc::Receiver<Settlement>,
+) {
+    let mut batch = Vec::with_capacity(SETTLE_MAX);
+    while answers.recv_many(&mut batch, SETTLE_MAX).await > 0 {
+        let settlements = std::mem::take(&mut batch);
+        for pause_ms in [50, 200, 1_000, 0] {
+            match store.settle(settlements.clone()).await {
+                Ok(done) => {
+                    for settled in done {
+                        report(&metrics, &settled);
+                    }
+                    break;
+                }
+                Err(error) if pause_ms == 0 => {
+                    tracing::error!(%error, answers = settlements.len(), "not settled; each is asked about when its lease ends");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, answers = settlements.len(), "could not settle; trying again");
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+            }
+        }
+    }
+}
+
+fn report(metrics: &Metrics, settled: &crate::store::settle::Settled) {
+    let id = settled.issuance.0;
+    if settled.contradiction {
+        tracing::error!(
+            issuance_id = id,
+            state = settled.to.name(),
+            "the provider contradicts itself; issuance {id} is frozen"
+        );
+    }
+    if settled.late {
+        tracing::warn!(
+            issuance_id = id,
+            "an answer came after its lease; kept as evidence"
+        );
+        return;
+    }
+    if settled.to == settled.from {
+        return;
+    }
+    metrics.transitions(settled.from.name(), settled.to.name(), 1);
+    metrics.amount_fen(settled.to.name(), settled.amount.0.unsigned_abs());
+    if settled.to == State::Review {
+        tracing::warn!(
+            issuance_id = id,
+            "issuance {id} needs a person: its outcome is in doubt"
+        );
+    }
+}

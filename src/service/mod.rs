@@ -1,0 +1,11 @@
+//! Use cases: the only place that orders effects.
+//!
+//! Plain reads and writes of one resource need no layer of their own; the edge
+//! calls the store for those. What is here takes more than one step.
+
+pub mod dispatch;
+pub mod exchange;
+pub mod identity;
+pub mod issue;
+pub mod providers;
+pub mod sampler;
