@@ -148,6 +148,42 @@ fn a_reply_at_odds_with_itself_proves_nothing() {
     }
 }
 
+/// Some replies carry fields of an end that has not come, with a zero or an old value in them.
+#[test]
+fn an_end_counts_once_it_is_stated() {
+    let fields = "<refund_time>2025-01-23 20:31:02</refund_time><refund_amount>0</refund_amount>\
+                  <hblist><hbinfo><rcv_time>2025-01-22 20:03:04</rcv_time></hbinfo></hblist>";
+    for (word, state) in STATES {
+        let amount = if state == ProviderState::Refunded {
+            "100"
+        } else {
+            "0"
+        };
+        let fields = fields.replace(">0<", &format!(">{amount}<"));
+        let reply = answer(&format!("{ECHO}<status>{word}</status>{fields}"));
+        let outcome = WechatPayV2.read_query(&payment(texts("s", "r")), &reply);
+        let QueryOutcome::Known(report) = outcome else {
+            panic!("{word}: {outcome:?}")
+        };
+        assert_eq!(report.state, state);
+        assert_eq!(
+            report.received_at.is_some(),
+            state == ProviderState::Received,
+            "{word}"
+        );
+        assert_eq!(
+            report.refunded_at.is_some(),
+            state == ProviderState::Refunded,
+            "{word}"
+        );
+        assert_eq!(
+            report.refunded.is_some(),
+            state == ProviderState::Refunded,
+            "{word}"
+        );
+    }
+}
+
 proptest! {
     /// WeChat Pay checks the signature over what it reads, not over what we meant.
     #[test]

@@ -29,11 +29,8 @@ impl Elements {
             return None;
         }
         let text = std::str::from_utf8(body).ok()?.trim_start();
-        // roxmltree lets a document type without declarations pass.
-        if text.contains("<!DOCTYPE") {
-            return None;
-        }
         let options = ParsingOptions {
+            allow_dtd: false,
             nodes_limit: MAX_NODES,
             ..ParsingOptions::default()
         };
@@ -191,6 +188,14 @@ mod tests {
             assert_eq!(Elements::read(body.as_bytes()), None, "{short}");
         }
         assert_eq!(Elements::read(&[b'<', 0xff]), None);
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced_before_it_is_signed() {
+        let text = legal("a\0b\u{1F}\u{FFFE}\u{FFFF}\t\n\r🧧");
+        assert_eq!(text, "a\u{FFFD}b\u{FFFD}\u{FFFD}\u{FFFD}\t\n\r🧧");
+        let elements = Elements::read(&write(&[("a", &text)])).unwrap();
+        assert_eq!(elements.get("a"), Some(&*text));
     }
 
     /// The worst that fits: attributes are compared each with each, entities are not expanded.
