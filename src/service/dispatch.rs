@@ -46,6 +46,8 @@ impl Default for Settings {
     }
 }
 
+/// Between two looks at the accounts.
+const SUPERVISE_EVERY: Duration = Duration::from_millis(250);
 /// Answers that wait to be settled at most.
 const ANSWERS_MAX: usize = 1_024;
 
@@ -96,7 +98,7 @@ impl Dispatcher {
                 }
                 Err(error) => tracing::warn!(%error, "the accounts could not be read"),
             }
-            self.pause(Duration::from_secs(1)).await;
+            self.pause(SUPERVISE_EVERY).await;
         }
     }
 

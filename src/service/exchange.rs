@@ -168,11 +168,13 @@ impl Lane {
 
     /// An answer that speaks of the account holds it back, or lets it go on.
     async fn mind_breaker(&self, account: &provider_account::Model, outcome: &SendOutcome) {
+        // While the breaker is open, what is sent is its probe.
+        let probe = account.breaker_code.is_some();
         let done = match outcome {
             SendOutcome::Rejected(rejection) if rejection.kind.stops_account() => {
                 match self
                     .store
-                    .open_breaker(account.id, rejection.code.clone())
+                    .open_breaker(account.id, rejection.code.clone(), probe)
                     .await
                 {
                     Ok(true) => {
@@ -186,7 +188,7 @@ impl Lane {
                     other => other.map(drop),
                 }
             }
-            SendOutcome::Accepted { .. } if account.breaker_code.is_some() => {
+            SendOutcome::Accepted { .. } if probe => {
                 tracing::info!(account_id = account.id.0, "the account goes on");
                 self.store.close_breaker(account.id).await
             }

@@ -156,11 +156,12 @@ impl Store {
     }
 
     /// Holds an account back: each time in a row for twice as long, from half a
-    /// minute to half an hour. True if it was closed before.
+    /// minute to half an hour. `probe` says that the refusal answered the probe of a
+    /// breaker that was open. True if it was closed before.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn open_breaker(&self, id: AccountId, code: String) -> Result<bool> {
+    pub async fn open_breaker(&self, id: AccountId, code: String, probe: bool) -> Result<bool> {
         self.write(move |tx| {
             let code = code.clone();
             Box::pin(async move {
@@ -169,7 +170,7 @@ impl Store {
                     .await?
                     .ok_or_else(|| not_found(id))?;
                 // Packets that were under way when it opened say the same again.
-                if row.breaker_until.is_some_and(|until| until > tx.now()) {
+                if !probe && row.breaker_until.is_some_and(|until| until > tx.now()) {
                     return Ok(false);
                 }
                 let trips = row.breaker_trips.clamp(0, 6);

@@ -15,7 +15,6 @@ const CLIENTS: u32 = 128;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, for release builds"]
-#[expect(clippy::print_stderr, reason = "the number is what this is for")]
 async fn sends_per_second_with_every_payment_on_disk() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = dir.path().join("books.jsonl");
