@@ -54,6 +54,11 @@ impl TestApp {
     }
 
     pub async fn start_with(db: TestDb, options: Options) -> Self {
+        // What the server logs as an error is shown with the test that fails.
+        let _installed = tracing_subscriber::fmt()
+            .with_env_filter("error")
+            .with_test_writer()
+            .try_init();
         let simulator = simulator::start(simulator::Config {
             time_scale: options.time_scale,
             faults: options.faults.clone(),
