@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
 use super::dispatch::{Dispatcher, Settings};
@@ -33,6 +33,7 @@ pub struct Lane {
     metrics: Metrics,
     settings: Settings,
     rates: (i32, i32),
+    probe: Arc<Semaphore>,
     sends: Arc<DefaultDirectRateLimiter>,
     queries: Arc<DefaultDirectRateLimiter>,
     answers: mpsc::Sender<Settlement>,
@@ -68,6 +69,7 @@ impl Lane {
             metrics: dispatcher.metrics.clone(),
             settings: dispatcher.settings,
             rates: (account.sends_per_second, account.queries_per_second),
+            probe: Arc::new(Semaphore::new(1)),
             sends: limiter(account.sends_per_second),
             queries: limiter(account.queries_per_second),
             answers,
@@ -78,6 +80,25 @@ impl Lane {
     #[must_use]
     pub fn fits(&self, account: &provider_account::Model) -> bool {
         self.rates == (account.sends_per_second, account.queries_per_second)
+    }
+
+    /// How many packets may be claimed at once, so that none waits for its turn
+    /// longer than a quarter of its lease.
+    #[must_use]
+    pub fn capacity(&self, job: Job) -> usize {
+        let per_second = match job {
+            Job::Send => self.rates.0,
+            Job::Query | Job::Sync => self.rates.1,
+        };
+        let seconds = (self.settings.lease / 4).as_secs().max(1);
+        let packets = u64::from(per_second.unsigned_abs()).saturating_mul(seconds);
+        usize::try_from(packets).unwrap_or(usize::MAX)
+    }
+
+    /// The right to probe an account that is held back; one at a time.
+    #[must_use]
+    pub fn take_probe(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.probe).try_acquire_owned().ok()
     }
 
     /// Speaks to the provider about a packet and hands the answer on.

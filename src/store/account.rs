@@ -191,27 +191,6 @@ impl Store {
         self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await }))
             .await
     }
-
-    /// Takes the right to probe an account whose breaker is due. True for one of
-    /// all replicas; the others wait for what it finds.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn take_probe(&self, id: AccountId, seen: Timestamp, wait: Duration) -> Result<bool> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let taken = Entity::update_many()
-                    .col_expr(Column::BreakerUntil, Expr::value(Some(tx.now().plus(wait))))
-                    .filter(Column::Id.eq(id))
-                    .filter(Column::BreakerUntil.eq(seen))
-                    .filter(Column::BreakerUntil.lte(tx.now()))
-                    .exec(tx)
-                    .await?;
-                Ok(taken.rows_affected == 1)
-            })
-        })
-        .await
-    }
 }
 
 async fn set_breaker(
