@@ -169,7 +169,7 @@ fn page_of<'a>(
     size: i32,
     token: &str,
     scope: &'a str,
-) -> Result<(crate::store::read::Page, &'a [u8])> {
+) -> Result<(crate::store::page::Page, &'a [u8])> {
     let mut fields = Fields::default();
     let page = page::parse(&mut fields, size, token, scope.as_bytes());
     Ok((fields.finish(page)?, scope.as_bytes()))

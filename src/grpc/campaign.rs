@@ -16,7 +16,8 @@ use crate::domain::money::BUDGET_MAX;
 use crate::domain::text::{Appid, Code, Texts};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::Call;
-use crate::store::campaign::{Campaign, Draft, Update, Written};
+use crate::store::campaign::{Campaign, Draft, Update};
+use crate::store::request::Written;
 
 /// Stock of a campaign at most.
 const STOCK_MAX: i64 = 1_000_000_000;

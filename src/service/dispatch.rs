@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use super::exchange::Settings;
 use super::exchange::{Lane, settle_all};
 use super::providers::Providers;
 use crate::clock;
@@ -24,27 +25,6 @@ use crate::domain::schedule::Job;
 use crate::store::Store;
 use crate::store::entity::provider_account;
 use crate::telemetry::Metrics;
-
-/// How the dispatcher works.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Exchanges of one account under way at most.
-    pub concurrency: usize,
-    /// How long a claim holds, in real time. Longer than any exchange can take.
-    pub lease: Duration,
-    /// Between two looks at an idle work list, in real time.
-    pub poll: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            lease: Duration::from_secs(60),
-            poll: Duration::from_millis(200),
-        }
-    }
-}
 
 /// Between two looks at the accounts.
 const SUPERVISE_EVERY: Duration = Duration::from_millis(250);
@@ -91,7 +71,14 @@ impl Dispatcher {
                             continue;
                         };
                         lanes.entry(account.id).or_insert_with(|| {
-                            let lane = Lane::new(&self, &account, provider, answers.clone());
+                            let lane = Lane::new(
+                                self.settings,
+                                &self.store,
+                                &self.metrics,
+                                &account,
+                                provider,
+                                &answers,
+                            );
                             self.tracker.spawn(run_lane(self.clone(), account.id, lane))
                         });
                     }

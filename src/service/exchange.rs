@@ -8,7 +8,6 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use super::dispatch::{Dispatcher, Settings};
 use crate::clock;
 use crate::domain::State;
 use crate::domain::machine::Protocol;
@@ -23,6 +22,27 @@ use crate::telemetry::{self, Metrics};
 
 /// Answers of one transaction at most.
 const SETTLE_MAX: usize = 64;
+
+/// How the dispatcher works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Exchanges of one account under way at most.
+    pub concurrency: usize,
+    /// How long a claim holds, in real time. Longer than any exchange can take.
+    pub lease: Duration,
+    /// Between two looks at an idle work list, in real time.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_millis(200),
+        }
+    }
+}
 
 /// What the exchanges of one account share.
 #[derive(Clone)]
@@ -49,10 +69,12 @@ impl Lane {
     /// The lane of an account, at the speed that it has now.
     #[must_use]
     pub fn new(
-        dispatcher: &Dispatcher,
+        settings: Settings,
+        store: &Store,
+        metrics: &Metrics,
         account: &provider_account::Model,
         provider: Provider,
-        answers: mpsc::Sender<Settlement>,
+        answers: &mpsc::Sender<Settlement>,
     ) -> Self {
         let limiter = |per_second: i32| {
             let rate = NonZeroU32::new(per_second.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
@@ -63,16 +85,16 @@ impl Lane {
             ))
         };
         Self {
-            store: dispatcher.store.clone(),
+            store: store.clone(),
             protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
             provider,
-            metrics: dispatcher.metrics.clone(),
-            settings: dispatcher.settings,
+            metrics: metrics.clone(),
+            settings,
             rates: (account.sends_per_second, account.queries_per_second),
             probe: Arc::new(Semaphore::new(1)),
             sends: limiter(account.sends_per_second),
             queries: limiter(account.queries_per_second),
-            answers,
+            answers: answers.clone(),
         }
     }
 

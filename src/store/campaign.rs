@@ -7,7 +7,7 @@ use super::Store;
 use super::entity::campaign::{ActiveModel, Column, Entity, Model};
 use super::entity::{account_shop, campaign_revision, provider_account, shop};
 use super::journal::campaign_entry;
-use super::request::{Call, Claimed};
+use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate};
 use crate::domain::amount::AmountRule;
 use crate::domain::campaign::{CampaignKind, CampaignState, Verb};
@@ -15,7 +15,7 @@ use crate::domain::id::{AccountId, CampaignId, ShopId};
 use crate::domain::ledger::{BudgetDelta, Posting};
 use crate::domain::money::BUDGET_MAX;
 use crate::domain::text::{Appid, Code, Texts};
-use crate::domain::{Error, Fen, Reason, Result, Timestamp, account};
+use crate::domain::{Error, Fen, Reason, Result, Timestamp, account, missing};
 
 /// A campaign to be made.
 #[derive(Clone, Debug)]
@@ -55,15 +55,6 @@ pub struct Update {
     pub stock: Option<Option<i64>>,
     /// The version that the caller has read.
     pub version: Option<i64>,
-}
-
-/// A write's result and whether it is an earlier call's.
-#[derive(Clone, Debug)]
-pub struct Written<T> {
-    /// What was made or changed, as it is now.
-    pub row: T,
-    /// Whether an earlier call had done it.
-    pub replayed: bool,
 }
 
 /// A campaign with its current texts.
@@ -519,7 +510,7 @@ impl Tx {
             .lock_exclusive()
             .one(self)
             .await?;
-        Ok(row.ok_or_else(|| not_found(id))?)
+        Ok(row.ok_or_else(|| missing::campaign(id))?)
     }
 
     /// A campaign of a shop with its texts.
@@ -534,14 +525,14 @@ impl Tx {
         id: AccountId,
     ) -> Result<provider_account::Model, Fault> {
         let known = shop::Entity::find_by_id(shop).one(self).await?;
-        known.ok_or_else(|| crate::domain::grant::shop_not_found(shop))?;
+        known.ok_or_else(|| missing::shop(shop))?;
         let granted = account_shop::Entity::find_by_id((id, shop))
             .one(self)
             .await?;
         let row = provider_account::Entity::find_by_id(id).one(self).await?;
         match (granted, row) {
             (Some(_), Some(row)) => Ok(row),
-            _ => Err(super::account::not_found(id).into()),
+            _ => Err(missing::account(id).into()),
         }
     }
 }
@@ -571,15 +562,6 @@ fn taken(draft: &Draft) -> Error {
         ),
     };
     Error::new(Reason::AlreadyExists, text.to_owned()).fact("field", field)
-}
-
-/// The one wording for a campaign that is not there or not yours.
-pub(super) fn not_found(id: CampaignId) -> Error {
-    Error::new(
-        Reason::CampaignNotFound,
-        "no such campaign in this shop".to_owned(),
-    )
-    .fact("campaign_id", id)
 }
 
 fn ended(id: CampaignId) -> Error {

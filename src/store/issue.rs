@@ -26,7 +26,7 @@ use crate::domain::number::{Seed, mch_billno};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{Openid, Texts, Uid};
-use crate::domain::{Error, Fen, Reason, Result, State, account};
+use crate::domain::{Error, Fen, Reason, Result, State, account, missing};
 
 /// One call that asks for packets.
 #[derive(Clone, Debug)]
@@ -266,7 +266,7 @@ impl Unit<'_> {
             .one(self.tx)
             .await?
             .ok_or_else(|| match command.campaign {
-                Some(id) => super::campaign::not_found(id),
+                Some(id) => missing::campaign(id),
                 None => Error::new(
                     Reason::DirectCampaignMissing,
                     "the shop has no DIRECT campaign; create one, or name a campaign".to_owned(),

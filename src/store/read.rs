@@ -5,27 +5,19 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    QuerySelect,
 };
 
 use super::Store;
 use super::campaign::Campaign;
 use super::entity::{attempt, campaign, campaign_revision, issuance, issuance_batch};
+use super::page::{Page, page_query};
 use super::tx::{Fault, to_error};
 use crate::domain::id::{AccountId, BatchId, CampaignId, IssuanceId, ShopId};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{MchBillno, Uid};
-use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
-
-/// A keyset page, newest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// Only rows with a smaller id.
-    pub before: Option<i64>,
-    /// How many at most.
-    pub size: u64,
-}
+use crate::domain::{Error, Fen, Result, State, Timestamp, missing};
 
 /// Which issuances to list.
 #[derive(Clone, Debug, Default)]
@@ -104,15 +96,6 @@ pub struct Waiting {
     pub oldest_secs: i64,
 }
 
-/// A page of a query.
-pub(super) fn page_query<E: EntityTrait>(query: Select<E>, id: E::Column, page: Page) -> Select<E> {
-    let query = match page.before {
-        Some(before) => query.filter(id.lt(before)),
-        None => query,
-    };
-    query.order_by_desc(id).limit(page.size)
-}
-
 /// A campaign of a shop with its texts.
 pub(super) async fn campaign(
     db: &impl ConnectionTrait,
@@ -123,7 +106,7 @@ pub(super) async fn campaign(
         .filter(campaign::Column::ShopId.eq(shop))
         .one(db)
         .await?;
-    with_texts(db, row.ok_or_else(|| super::campaign::not_found(id))?).await
+    with_texts(db, row.ok_or_else(|| missing::campaign(id))?).await
 }
 
 async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
@@ -217,12 +200,8 @@ impl Store {
             None => None,
         };
         let row = row.ok_or_else(|| match by {
-            ByIssuance::Id(id) => super::resend::not_found(*id),
-            ByIssuance::Number(number) => Error::new(
-                Reason::IssuanceNotFound,
-                "no such issuance in this shop".to_owned(),
-            )
-            .fact("mch_billno", number),
+            ByIssuance::Id(id) => missing::issuance(*id),
+            ByIssuance::Number(number) => missing::number(number),
         })?;
         let attempts = attempt::Entity::find()
             .filter(attempt::Column::IssuanceId.eq(row.id))
@@ -280,13 +259,7 @@ impl Store {
             .one(self.reader())
             .await
             .map_err(to_error)?;
-        let row = row.ok_or_else(|| {
-            Error::new(
-                Reason::BatchNotFound,
-                "no such batch in this shop".to_owned(),
-            )
-            .fact("batch_id", id)
-        })?;
+        let row = row.ok_or_else(|| missing::batch(id))?;
         let rows = tally(self.reader(), issuance::Column::BatchId.eq(id))
             .await
             .map_err(to_error)?;
