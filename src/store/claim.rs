@@ -13,15 +13,15 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel as _, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
 };
 
 use super::Store;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
 use super::journal::{Change, insert_all, issuance_entry};
-use super::tx::{Fault, Tx};
+use super::tx::{Fault, Tx, to_error};
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{AccountId, AttemptId, CampaignId};
+use crate::domain::id::{AccountId, AttemptId, CampaignId, IssuanceId};
 use crate::domain::ledger::{BudgetDelta, Posting};
 use crate::domain::schedule::Job;
 use crate::domain::text::{Openid, Texts};
@@ -64,11 +64,16 @@ impl Store {
         limit: u64,
         lease: Duration,
     ) -> Result<Claims> {
-        let ids = if job == Job::Send {
-            self.ids("attempt", usize::try_from(limit).unwrap_or(0))
-                .await?
-        } else {
-            Vec::new()
+        // A look beside the writers first: an idle dispatcher must not take turns
+        // with them, nor use up ids.
+        let waiting = self.count_due(account.id, job, limit).await?;
+        if waiting == 0 {
+            return Ok(Claims::default());
+        }
+        let limit = u64::try_from(waiting).unwrap_or(limit);
+        let ids = match job {
+            Job::Send => self.ids("attempt", waiting).await?,
+            Job::Query | Job::Sync => Vec::new(),
         };
         let (store, account) = (self.clone(), account.clone());
         self.write(move |tx| {
@@ -93,35 +98,52 @@ impl Store {
         })
         .await
     }
+
+    /// How many packets are due, at most `limit`.
+    async fn count_due(&self, account: AccountId, job: Job, limit: u64) -> Result<usize> {
+        let ids: Vec<IssuanceId> = due(account, job, self.now().await?)
+            .select_only()
+            .column(issuance::Column::Id)
+            .limit(limit)
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        Ok(ids.len())
+    }
+}
+
+/// What is due. A queued packet of a paused campaign is not.
+fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity> {
+    let query = issuance::Entity::find()
+        .filter(issuance::Column::AccountId.eq(account))
+        .filter(issuance::Column::Job.eq(job))
+        .filter(issuance::Column::DueTime.lte(now));
+    if job != Job::Send {
+        return query;
+    }
+    let open = Query::select()
+        .column(campaign::Column::Id)
+        .from(campaign::Entity)
+        .and_where(campaign::Column::AccountId.eq(account))
+        .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
+        .to_owned();
+    query.filter(
+        issuance::Column::State
+            .ne(State::Queued)
+            .or(issuance::Column::CampaignId.in_subquery(open)),
+    )
 }
 
 impl Tx {
-    /// Due rows, oldest first, skipping what another replica holds right now. A
-    /// queued packet of a paused campaign is not due.
+    /// Due rows, oldest first, skipping what another replica holds right now.
     async fn due(
         &self,
         account: AccountId,
         job: Job,
         limit: u64,
     ) -> Result<Vec<issuance::Model>, Fault> {
-        let open = Query::select()
-            .column(campaign::Column::Id)
-            .from(campaign::Entity)
-            .and_where(campaign::Column::AccountId.eq(account))
-            .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
-            .to_owned();
-        let mut query = issuance::Entity::find()
-            .filter(issuance::Column::AccountId.eq(account))
-            .filter(issuance::Column::Job.eq(job))
-            .filter(issuance::Column::DueTime.lte(self.now()));
-        if job == Job::Send {
-            query = query.filter(
-                issuance::Column::State
-                    .ne(State::Queued)
-                    .or(issuance::Column::CampaignId.in_subquery(open)),
-            );
-        }
-        let rows = query
+        let rows = due(account, job, self.now())
             .order_by_asc(issuance::Column::DueTime)
             .order_by_asc(issuance::Column::Id)
             .limit(limit)
