@@ -16,7 +16,7 @@ use crate::domain::money::BUDGET_MAX;
 use crate::domain::text::{Appid, Code, Texts};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::Call;
-use crate::store::campaign::{Campaign, Draft, Update};
+use crate::store::campaign::{Campaign, Change, Draft, Update};
 use crate::store::request::Written;
 
 /// Stock of a campaign at most.
@@ -277,7 +277,10 @@ async fn turn(
     let mut fields = Fields::default();
     let (shop, parsed) = write.parse(&mut fields, caller, body)?;
     let (call, id) = fields.finish(parsed)?;
-    let done = backend.store.turn_campaign(call, shop, id, verb).await?;
+    let done = backend
+        .store
+        .change_campaign(call, shop, id, Change::Turn(verb))
+        .await?;
     backend.wake.notify_waiters();
     Ok(done)
 }
@@ -302,7 +305,10 @@ async fn pay(
         )
     });
     let ((call, id), posting) = fields.finish(parsed.zip(amount.and_then(posting)))?;
-    backend.store.move_money(call, shop, id, posting).await
+    backend
+        .store
+        .change_campaign(call, shop, id, Change::Move(posting))
+        .await
 }
 
 async fn create(
@@ -436,7 +442,10 @@ async fn update(
     let (shop, parsed) = write.parse(&mut fields, caller, &body)?;
     let update = parse_update(&mut fields, r);
     let ((call, id), update) = fields.finish(parsed.zip(update))?;
-    backend.store.update_campaign(call, shop, id, update).await
+    backend
+        .store
+        .change_campaign(call, shop, id, Change::Update(update))
+        .await
 }
 
 fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Update> {

@@ -9,15 +9,14 @@ use sea_orm::{
 };
 
 use super::Store;
-use super::campaign::Campaign;
-use super::entity::{attempt, campaign, campaign_revision, issuance, issuance_batch};
+use super::entity::{attempt, issuance, issuance_batch};
 use super::page::{Page, page_query};
-use super::tx::{Fault, to_error};
+use super::tx::to_error;
 use crate::domain::id::{AccountId, BatchId, CampaignId, IssuanceId, ShopId};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{MchBillno, Uid};
-use crate::domain::{Error, Fen, Result, State, Timestamp, missing};
+use crate::domain::{Fen, Result, State, Timestamp, missing};
 
 /// Which issuances to list.
 #[derive(Clone, Debug, Default)]
@@ -78,11 +77,11 @@ impl Batch {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct StateRow {
-    state: State,
-    attempted: bool,
-    packets: i64,
-    fen: i64,
+pub(super) struct StateRow {
+    pub state: State,
+    pub attempted: bool,
+    pub packets: i64,
+    pub fen: i64,
 }
 
 /// How much work waits.
@@ -96,83 +95,7 @@ pub struct Waiting {
     pub oldest_secs: i64,
 }
 
-/// A campaign of a shop with its texts.
-pub(super) async fn campaign(
-    db: &impl ConnectionTrait,
-    shop: ShopId,
-    id: CampaignId,
-) -> Result<Campaign, Fault> {
-    let row = campaign::Entity::find_by_id(id)
-        .filter(campaign::Column::ShopId.eq(shop))
-        .one(db)
-        .await?;
-    with_texts(db, row.ok_or_else(|| missing::campaign(id))?).await
-}
-
-async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
-    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision))
-        .one(db)
-        .await?;
-    let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
-    let texts = serde_json::from_str(&revision.texts)
-        .map_err(|e| Error::internal("stored texts are no JSON", e))?;
-    Ok(Campaign { row, texts })
-}
-
 impl Store {
-    /// One campaign.
-    ///
-    /// # Errors
-    /// CAMPAIGN_NOT_FOUND.
-    pub async fn campaign(&self, shop: ShopId, id: CampaignId) -> Result<Campaign> {
-        Ok(campaign(self.reader(), shop, id).await?)
-    }
-
-    /// A page of campaigns.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn campaigns(&self, shop: ShopId, page: Page) -> Result<Vec<Campaign>> {
-        let rows = page_query(campaign::Entity::find(), campaign::Column::Id, page)
-            .filter(campaign::Column::ShopId.eq(shop))
-            .all(self.reader())
-            .await
-            .map_err(to_error)?;
-        let mut campaigns = Vec::with_capacity(rows.len());
-        for row in rows {
-            campaigns.push(with_texts(self.reader(), row).await?);
-        }
-        Ok(campaigns)
-    }
-
-    /// A campaign and its packets by state, read in one instant.
-    ///
-    /// # Errors
-    /// CAMPAIGN_NOT_FOUND.
-    pub async fn campaign_stats(
-        &self,
-        shop: ShopId,
-        id: CampaignId,
-    ) -> Result<(Campaign, BTreeMap<State, Tally>)> {
-        self.write_or_try(super::tx::End::RollBack, move |tx| {
-            Box::pin(async move {
-                let found = campaign(tx, shop, id).await?;
-                // On SQLite the writer's turn, on PostgreSQL the row's lock keeps
-                // packets from moving between the two reads.
-                tx.lock_campaign(shop, id).await?;
-                let rows = tally(tx, issuance::Column::CampaignId.eq(id)).await?;
-                let mut stats: BTreeMap<State, Tally> = BTreeMap::new();
-                for row in rows {
-                    let tally = stats.entry(row.state).or_default();
-                    tally.count += row.packets;
-                    tally.sum = Fen(tally.sum.0 + row.fen);
-                }
-                Ok((found, stats))
-            })
-        })
-        .await
-    }
-
     /// One issuance with its attempts, first to last.
     ///
     /// # Errors
@@ -345,7 +268,8 @@ impl Store {
     }
 }
 
-async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
+/// Packets by state, and whether they were ever sent.
+pub(super) async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
     issuance::Entity::find()
         .select_only()
         .column(issuance::Column::State)
