@@ -6,6 +6,7 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod chaos;
 mod golden;
 mod layering;
 mod provider;
