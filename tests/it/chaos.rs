@@ -14,17 +14,17 @@
 
 mod audit;
 mod books;
-mod journal;
+pub mod journal;
 mod load;
-mod process;
-mod rng;
-mod watch;
+pub mod process;
+pub mod rng;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use hongbao::grpc::pb;
 
 use crate::support::{Client, TestDb};
@@ -156,7 +156,10 @@ async fn campaign(db: TestDb, replicas: usize, cycles: u64, seed: u64) -> Vec<&'
     );
     let errors: Vec<String> = servers.iter().flat_map(Server::errors).collect();
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(120);
     let counts = &load.counts;
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);

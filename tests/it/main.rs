@@ -9,6 +9,7 @@
 mod chaos;
 mod golden;
 mod layering;
+mod measure;
 mod provider;
 mod sending;
 mod simulator;

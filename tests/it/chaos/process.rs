@@ -14,6 +14,9 @@ pub const TIME_SCALE: u32 = 3_600;
 /// A server gives up an exchange after this long; the TIMEOUT faults hold longer.
 const EXCHANGE_MS: u64 = 500;
 const HOLD_MS: u64 = 1_500;
+/// The provider thinks for so long: at any instant some packets are between their
+/// claim and their answer, where a kill hurts most.
+const LATENCY_MS: u64 = 80;
 
 /// Ways in which the provider misbehaves, per mille of sends.
 const SEND_FAULTS: &[(&str, u16)] = &[
@@ -73,7 +76,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    pub fn start(folder: &Path, seed: u64, with_faults: bool) -> Self {
+    pub fn start(folder: &Path, seed: u64, misbehaves: bool) -> Self {
         let books = folder.join("books.jsonl");
         let mut command = binary();
         command
@@ -83,8 +86,9 @@ impl Provider {
             .args(["--balance-fen", "1000000000"])
             .args(["--time-scale", &TIME_SCALE.to_string()])
             .args(["--hold-ms", &HOLD_MS.to_string()])
+            .args(["--latency-ms", &LATENCY_MS.to_string()])
             .args(["--seed", &seed.to_string()]);
-        if with_faults {
+        if misbehaves {
             for (name, odds) in SEND_FAULTS {
                 command.args(["--fault", &format!("{name}={odds}")]);
             }
@@ -185,11 +189,17 @@ impl Server {
     }
 
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts with more environment.
+    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
         let log = open_log(&self.log);
         let child = binary()
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
+            .envs(environment.iter().copied())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -221,6 +231,16 @@ impl Server {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What this process has handed to the disk so far, as Linux counts it.
+    pub fn bytes_written(&self) -> i64 {
+        let pid = self.process.as_ref().unwrap().0.id();
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+        let line = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "));
+        line.unwrap().parse().unwrap()
     }
 
     /// Lines of the log at ERROR, or of a panic.

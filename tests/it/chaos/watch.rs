@@ -114,6 +114,11 @@ impl Rows {
         rows.iter().map(pair).collect()
     }
 
+    /// Brings everything that SQLite has written into the file.
+    pub async fn checkpoint(&self) {
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    }
+
     /// Packets that have not ended, and are not with a person either.
     pub async fn open(&self) -> i64 {
         self.number(
