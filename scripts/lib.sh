@@ -41,3 +41,13 @@ pytools() {
     return 1
   fi
 }
+
+# Debian keeps the server's programs out of PATH. The newest version wins.
+postgres_bin() { find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null | sort -V | tail -1; }
+
+find_postgres() {
+  local dir
+  dir=$(postgres_bin)
+  [ -z "$dir" ] || PATH=$PATH:$dir
+  command -v initdb >/dev/null
+}

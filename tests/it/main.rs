@@ -6,8 +6,10 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod chaos;
 mod golden;
 mod layering;
+mod measure;
 mod provider;
 mod sending;
 mod simulator;
