@@ -6,9 +6,14 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod differences;
+mod dispatching;
 mod golden;
 mod layering;
 mod provider;
+mod schema;
 mod sending;
 mod simulator;
 mod support;
+mod traps;
+mod verify;

@@ -32,9 +32,8 @@ impl TestDb {
     }
 
     pub fn postgres() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         let server = server();
-        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = next_name();
         server.sql(
             "postgres",
             &format!("CREATE DATABASE {name} TEMPLATE migrated"),
@@ -45,9 +44,34 @@ impl TestDb {
         }
     }
 
+    /// The same rows in a database of their own. Nobody may be connected to this one.
+    pub fn copy(&self) -> Self {
+        if !self.is_postgres() {
+            let copy = Self::sqlite();
+            let file = self.folder.path().join("hongbao.db");
+            std::fs::copy(file, copy.folder.path().join("hongbao.db")).unwrap();
+            return copy;
+        }
+        let name = next_name();
+        let (_, template) = self.url.rsplit_once('/').unwrap();
+        server().sql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        );
+        Self {
+            url: server().url(&name),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
+}
+
+fn next_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Migrated once for all tests of this process.
