@@ -10,6 +10,7 @@ mod differences;
 mod dispatching;
 mod golden;
 mod layering;
+mod limits;
 mod provider;
 mod schema;
 mod sending;

@@ -150,31 +150,29 @@ impl Server {
                 "--no-instructions",
             ],
         ));
-        let options = format!(
-            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300",
-            folder.display()
-        );
-        let log = folder.join("log");
-        run(&mut unprivileged(
-            as_root,
-            &bin.join("pg_ctl"),
-            &[
-                "--pgdata",
-                data.to_str().unwrap(),
-                "--log",
-                log.to_str().unwrap(),
-                "--options",
-                &options,
-                "--wait",
-                "start",
-            ],
-        ));
+        pg_start(as_root, &folder, port);
         let watchdog = watch(as_root, &bin, &folder);
         Self {
             folder,
             port,
             _watchdog: watchdog,
         }
+    }
+
+    /// Ends it, as when its machine goes away; the data stay.
+    pub fn stop(&self) {
+        let data = self.folder.join("data");
+        let arguments = ["--pgdata", data.to_str().unwrap(), "--mode", "immediate"];
+        run(&mut unprivileged(
+            is_root(),
+            &postgres_bin().join("pg_ctl"),
+            &[&arguments[..], &["stop"]].concat(),
+        ));
+    }
+
+    /// Starts it anew with the same data, on the same port.
+    pub fn start_again(&self) {
+        pg_start(is_root(), &self.folder, self.port);
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -200,6 +198,27 @@ impl Server {
             statement,
         ]));
     }
+}
+
+fn pg_start(as_root: bool, folder: &Path, port: u16) {
+    let options = format!(
+        "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300",
+        folder.display()
+    );
+    run(&mut unprivileged(
+        as_root,
+        &postgres_bin().join("pg_ctl"),
+        &[
+            "--pgdata",
+            folder.join("data").to_str().unwrap(),
+            "--log",
+            folder.join("log").to_str().unwrap(),
+            "--options",
+            &options,
+            "--wait",
+            "start",
+        ],
+    ));
 }
 
 /// Waits for this process to end, then stops the server and removes its folder.
