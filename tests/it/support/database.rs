@@ -123,6 +123,11 @@ fn server() -> &'static Server {
 }
 
 impl Server {
+    /// The one that the tests of this process share.
+    pub fn shared() -> &'static Self {
+        server()
+    }
+
     /// Starts a server in a fresh folder.
     pub fn start() -> Self {
         let bin = postgres_bin();
