@@ -7,10 +7,16 @@
 )]
 
 mod chaos;
+mod differences;
+mod dispatching;
 mod golden;
 mod layering;
+mod limits;
 mod measure;
 mod provider;
+mod schema;
 mod sending;
 mod simulator;
 mod support;
+mod traps;
+mod verify;
