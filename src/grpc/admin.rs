@@ -26,6 +26,8 @@ const SHOP_ID_MAX: i64 = 1 << 53;
 const RATE_MAX: i64 = 10_000;
 /// A packet at most, in fen; WeChat Pay allows no account more than this.
 const AMOUNT_MAX: i64 = 10_000_000;
+/// Permissions of one grant at most, more than there are.
+const PERMISSIONS_MAX: usize = 50;
 const NAME_RULE: &str = "1 to 64 characters of [A-Za-z0-9_.:-]";
 
 #[tonic::async_trait]
@@ -258,9 +260,7 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         Reason::IdInvalid,
         NAME_RULE,
     );
-    if r.appids.is_empty() || r.appids.len() > 20 {
-        fields.bad("appids", Reason::OutOfRange, "name 1 to 20 appids");
-    }
+    check_count(fields, "appids", r.appids.len(), 20);
     let mut appids = Vec::new();
     for (index, appid) in r.appids.iter().enumerate().take(20) {
         let rule = "1 to 32 characters of [A-Za-z0-9_-]";
@@ -318,6 +318,15 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         queries_per_second: queries?,
         confirm_refusals: r.confirm_refusals.unwrap_or(true),
     })
+}
+
+/// A list that holds something, and not too much.
+fn check_count(fields: &mut Fields, path: &str, count: usize, max: usize) {
+    if count == 0 {
+        fields.bad(path, Reason::FieldRequired, format!("name 1 to {max}"));
+    } else if count > max {
+        fields.bad(path, Reason::BatchTooLarge, format!("at most {max}"));
+    }
 }
 
 fn or(raw: i64, default: i64) -> i64 {
@@ -406,9 +415,7 @@ async fn create_app(
     );
     let name = fields.name(&r.name, "name", Code::parse, Reason::IdInvalid, NAME_RULE);
     let default_shop = fields.optional_id(r.default_shop_id, "default_shop_id", ShopId::parse);
-    if r.grants.is_empty() || r.grants.len() > 20 {
-        fields.bad("grants", Reason::OutOfRange, "name 1 to 20 grants");
-    }
+    check_count(&mut fields, "grants", r.grants.len(), 20);
     let grants: Vec<Grant> = r
         .grants
         .iter()
@@ -443,14 +450,13 @@ async fn create_app(
 
 fn parse_grant(fields: &mut Fields, index: usize, raw: &pb::Grant) -> Option<Grant> {
     let path = format!("grants[{index}]");
-    if raw.permissions.is_empty() {
-        fields.bad(
-            format!("{path}.permissions"),
-            Reason::FieldRequired,
-            "name at least one permission",
-        );
-    }
-    let permissions = raw.permissions.iter().enumerate().take(50);
+    check_count(
+        fields,
+        &format!("{path}.permissions"),
+        raw.permissions.len(),
+        PERMISSIONS_MAX,
+    );
+    let permissions = raw.permissions.iter().enumerate().take(PERMISSIONS_MAX);
     let permissions: Vec<_> = permissions
         .filter_map(|(i, p)| {
             fields.choice(
@@ -540,15 +546,10 @@ async fn revoke_key(
         r.validate_only,
         &body,
     );
-    if r.key_id.is_empty() {
-        fields.bad(
-            "key_id",
-            Reason::FieldRequired,
-            "required: the second field of the key",
-        );
-    }
-    let call = fields.finish(call)?;
-    let done = backend.store.revoke_key(call, r.key_id.clone()).await?;
+    let rule = "the second field of the key";
+    let id = fields.name(&r.key_id, "key_id", Code::parse, Reason::IdInvalid, rule);
+    let (call, id) = fields.finish(call.zip(id))?;
+    let done = backend.store.revoke_key(call, id.to_string()).await?;
     backend.identity.forget();
     Ok(pb::RevokeApiKeyResponse {
         key: Some(render_key(&done.row)),

@@ -174,7 +174,7 @@ async fn send_to_users(
         traceparent,
     };
     let issued = backend.issuer.issue(command).await?;
-    let (batch, refused) = if r.validate_only {
+    let (batch, refused) = if r.validate_only && !issued.replayed {
         let batch = issued
             .batch
             .as_ref()
