@@ -6,9 +6,14 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod bad_input;
+mod budget;
 mod golden;
+mod idempotency;
 mod layering;
+mod permissions;
 mod provider;
 mod sending;
 mod simulator;
 mod support;
+mod surface;

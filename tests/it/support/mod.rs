@@ -7,10 +7,12 @@
 mod app;
 mod client;
 mod database;
+mod raw;
 
 pub use app::{Options, TestApp};
-pub use client::{Client, reason, violations};
+pub use client::{Client, SHOP, reason, violations};
 pub use database::TestDb;
+pub use raw::{Counts, Raw, call};
 
 /// Makes a test `name::sqlite` and a test `name::postgres` of one async function
 /// that takes a [`TestDb`].
