@@ -6,17 +6,22 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod bad_input;
+mod budget;
 mod chaos;
 mod differences;
 mod dispatching;
 mod golden;
+mod idempotency;
 mod layering;
 mod limits;
 mod measure;
+mod permissions;
 mod provider;
 mod schema;
 mod sending;
 mod simulator;
 mod support;
+mod surface;
 mod traps;
 mod verify;
