@@ -8,6 +8,7 @@
 
 mod differences;
 mod dispatching;
+mod doubt;
 mod golden;
 mod layering;
 mod limits;
