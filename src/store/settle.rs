@@ -124,7 +124,7 @@ impl Tx {
             .into_iter()
             .map(|row| (row.id, row))
             .collect();
-        let attempts: BTreeMap<AttemptId, attempt::Model> = attempt::Entity::find()
+        let mut attempts: BTreeMap<AttemptId, attempt::Model> = attempt::Entity::find()
             .filter(attempt::Column::Id.is_in(settlements.iter().map(|s| s.attempt)))
             .all(self)
             .await?
@@ -135,7 +135,7 @@ impl Tx {
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
-            let (Some(row), Some(attempt)) = (row, attempts.get(&settlement.attempt)) else {
+            let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
                 return Err(Error::internal("an answer to a packet that is gone", "settle").into());
             };
             let late = row.fence != settlement.fence || attempt.live_key.is_none();
@@ -275,7 +275,7 @@ impl Tx {
     async fn move_attempt(
         &self,
         settlement: &Settlement,
-        before: &attempt::Model,
+        before: &mut attempt::Model,
         step: &Step,
     ) -> Result<(), Fault> {
         let now = self.now();
@@ -303,6 +303,11 @@ impl Tx {
             row.provider_order_no = Set(number.to_owned());
         }
         attempt::Entity::update(row).exec(self).await?;
+        // A late answer in the same slice is held against what is true by now.
+        before.state = step.state;
+        if matches!(step.state, State::Failed | State::Refunded) {
+            before.live_key = None;
+        }
         Ok(())
     }
 
@@ -363,6 +368,9 @@ impl Tx {
         if moved.rows_affected != 1 {
             return Err(Fault::Again);
         }
+        row.state = step.state;
+        row.version += i64::from(changed);
+        row.frozen |= step.contradiction;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 mod differences;
 mod dispatching;
 mod doubt;
+mod fence;
 mod golden;
 mod layering;
 mod limits;
