@@ -43,7 +43,7 @@ async fn one_queued(db: TestDb) -> (TestApp, i64) {
 }
 
 /// Claims for a lease that is over at once.
-async fn claim(app: &TestApp, job: Job) -> Vec<Claimed> {
+pub async fn claim(app: &TestApp, job: Job) -> Vec<Claimed> {
     let account = app.store().account(AccountId(1)).await.unwrap().row;
     let claims = app.store().claim(&account, job, 64, Duration::ZERO).await;
     claims.unwrap().packets
@@ -60,7 +60,7 @@ async fn claim_one(app: &TestApp, job: Job) -> Claimed {
     panic!("nothing to {}", job.name());
 }
 
-fn answer(packet: &Claimed, answer: Answer) -> Settlement {
+pub fn answer(packet: &Claimed, answer: Answer) -> Settlement {
     Settlement {
         issuance: packet.issuance.id,
         attempt: packet.attempt.id,
@@ -79,13 +79,13 @@ fn answer(packet: &Claimed, answer: Answer) -> Settlement {
     }
 }
 
-fn accepted() -> Answer {
+pub fn accepted() -> Answer {
     Answer::Send(SendOutcome::Accepted {
         provider_order_no: "theirs-1".into(),
     })
 }
 
-fn known(state: ProviderState) -> Answer {
+pub fn known(state: ProviderState) -> Answer {
     Answer::Query(QueryOutcome::Known(Report {
         state,
         provider_order_no: String::new(),
