@@ -208,6 +208,14 @@ fn a_second_server_on_one_sqlite_file_is_refused() {
         let text = format!("{error:#}");
         assert!(text.contains("another hongbao process serves"), "{text}");
         assert!(text.contains("PostgreSQL"), "says what to do: {text}");
+        let migrating = std::process::Command::new(env!("CARGO_BIN_EXE_hongbao"))
+            .arg("migrate")
+            .env_remove("HONGBAO_CONFIG")
+            .env("HONGBAO__DATABASE__URL", &app.db.url)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&migrating.stderr);
+        assert!(text.contains("another hongbao process serves"), "{text}");
         let app = app.restart(|_| {}).await;
         app.stop().await;
     });
