@@ -156,14 +156,16 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 }
 
 impl Running {
-    /// Drains and ends. Takes no longer than the delay and twice the drain time.
+    /// Drains and ends. Takes no longer than the delay and the drain time: calls get
+    /// half of it, and what they and the dispatcher have under way the rest.
     pub async fn shutdown(mut self) {
         server::report(&self.reporter, false).await;
         tracing::info!("draining");
         tokio::time::sleep(self.drain_delay).await;
         self.stop.cancel();
         server::forget_health(&mut self.reporter).await;
-        match tokio::time::timeout(self.drain, self.grpc).await {
+        let until = crate::clock::monotonic_tokio() + self.drain;
+        match tokio::time::timeout_at(until - self.drain / 2, self.grpc).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::error!(%error, "the gRPC server ended badly"),
             Ok(Err(error)) => tracing::error!(%error, "the gRPC server panicked"),
@@ -173,7 +175,7 @@ impl Running {
         }
         self.stop_admin.cancel();
         self.tracker.close();
-        if tokio::time::timeout(self.drain, self.tracker.wait())
+        if tokio::time::timeout_at(until, self.tracker.wait())
             .await
             .is_err()
         {

@@ -206,6 +206,8 @@ const UP: &[&str] = &[
     )",
     // The dispatcher's work list.
     "CREATE INDEX issuance_due ON issuance (account_id, job, due_time) WHERE due_time IS NOT NULL",
+    // Who waits for a person, oldest first: few rows of very many.
+    "CREATE INDEX issuance_review ON issuance (update_time) WHERE state = 'REVIEW'",
     "CREATE INDEX issuance_shop ON issuance (shop_id, id)",
     "CREATE INDEX issuance_campaign ON issuance (campaign_id, state)",
     "CREATE INDEX issuance_batch_state ON issuance (batch_id, state) WHERE batch_id IS NOT NULL",

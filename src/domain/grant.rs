@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Reason, Result};
 use super::id::{AppId, ShopId};
+use super::missing;
 
 /// What a caller may do; the contract's `Permission`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -168,19 +169,9 @@ impl Principal {
         {
             Ok(shop)
         } else {
-            Err(shop_not_found(shop))
+            Err(missing::shop(shop))
         }
     }
-}
-
-/// The one wording for a shop that is not there or not yours.
-#[must_use]
-pub fn shop_not_found(shop: ShopId) -> Error {
-    Error::new(
-        Reason::ShopNotFound,
-        "no such shop, or none that you may use".to_owned(),
-    )
-    .fact("shop_id", shop)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod grant;
 pub mod id;
 pub mod ledger;
 pub mod machine;
+pub mod missing;
 pub mod money;
 pub mod number;
 pub mod outcome;

@@ -133,8 +133,8 @@ fn mask(text: &str, head: usize, tail: usize) -> String {
 }
 
 /// What the recipient reads. WeChat Pay counts these in UTF-8 bytes and wants them
-/// shorter than the printed bound, so each bound is one below it (field evidence,
-/// see `docs/decisions.md`).
+/// shorter than the printed bound (merchants' reports; the page names no unit), so
+/// each bound here is one below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Texts {
     /// Who sends.

@@ -9,6 +9,7 @@ pub mod audience;
 pub mod auth;
 pub mod call;
 pub mod campaign;
+pub mod client;
 pub mod codec;
 pub mod convert;
 pub mod issuance;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::parse::Fields;
 use crate::domain::Reason;
-use crate::store::read::Page;
+use crate::store::page::Page;
 
 const SIZE_DEFAULT: u64 = 50;
 const SIZE_MAX: u64 = 500;

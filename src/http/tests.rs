@@ -1,6 +1,5 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -108,7 +107,7 @@ async fn a_readiness_that_hangs_is_not_ready() {
         readiness,
         version: Version::default(),
     };
-    let started = Instant::now();
+    let started = crate::clock::monotonic();
     let response = router(state)
         .oneshot(Request::get("/readyz").body(Body::empty()).unwrap())
         .await
@@ -124,7 +123,7 @@ async fn silent_connections_give_their_place_back() {
         TcpStream::connect(server.address).await.unwrap(),
         TcpStream::connect(server.address).await.unwrap(),
     ];
-    let started = Instant::now();
+    let started = crate::clock::monotonic();
     assert_eq!(fetch(server.address, "/").await.0, 200);
     assert!(
         started.elapsed() >= Duration::from_millis(200),
@@ -175,7 +174,7 @@ async fn stopping_ends_idle_connections_and_does_not_wait_for_ever() {
     let server = run(Router::new().route("/", get(|| async { "here" }))).await;
     let _idle = TcpStream::connect(server.address).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let started = Instant::now();
+    let started = crate::clock::monotonic();
     server.stop.cancel();
     server.server.await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(1));

@@ -11,40 +11,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use super::exchange::Settings;
 use super::exchange::{Lane, settle_all};
 use super::providers::Providers;
 use crate::clock;
+use crate::domain::Result;
 use crate::domain::id::AccountId;
 use crate::domain::schedule::Job;
-use crate::domain::{Result, Timestamp};
 use crate::store::Store;
 use crate::store::entity::provider_account;
 use crate::telemetry::Metrics;
-
-/// How the dispatcher works.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Exchanges of one account under way at most.
-    pub concurrency: usize,
-    /// How long a claim holds, in real time. Longer than any exchange can take.
-    pub lease: Duration,
-    /// Between two looks at an idle work list, in real time.
-    pub poll: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            lease: Duration::from_secs(60),
-            poll: Duration::from_millis(200),
-        }
-    }
-}
 
 /// Between two looks at the accounts.
 const SUPERVISE_EVERY: Duration = Duration::from_millis(250);
@@ -91,7 +71,14 @@ impl Dispatcher {
                             continue;
                         };
                         lanes.entry(account.id).or_insert_with(|| {
-                            let lane = Lane::new(&self, &account, provider, answers.clone());
+                            let lane = Lane::new(
+                                self.settings,
+                                &self.store,
+                                &self.metrics,
+                                &account,
+                                provider,
+                                &answers,
+                            );
                             self.tracker.spawn(run_lane(self.clone(), account.id, lane))
                         });
                     }
@@ -157,12 +144,12 @@ async fn round(
 ) -> Result<bool> {
     let mut more = false;
     for job in Job::ALL {
-        let free = room.available_permits();
+        let free = room.available_permits().min(lane.capacity(job));
         // Payments and doubt come first; looking after sent packets takes what is left.
         let limit = if job == Job::Sync { free / 2 } else { free };
-        let limit = match job {
-            Job::Send => limit.min(send_allowance(dispatcher, account).await?),
-            Job::Query | Job::Sync => limit,
+        let (limit, probe) = match job {
+            Job::Send => may_send(dispatcher, account, lane, limit).await?,
+            Job::Query | Job::Sync => (limit, None),
         };
         if limit == 0 {
             continue;
@@ -172,48 +159,45 @@ async fn round(
             .clock()
             .stretched(dispatcher.settings.lease);
         let began = clock::monotonic();
-        let claims = dispatcher
-            .store
-            .claim(account, job, u64::try_from(limit).unwrap_or(1), lease)
-            .await?;
+        let wanted = u64::try_from(limit).unwrap_or(1);
+        let claims = dispatcher.store.claim(account, job, wanted, lease).await?;
         if claims.cancelled > 0 {
             dispatcher
                 .metrics
                 .transitions("QUEUED", "CANCELLED", claims.cancelled);
         }
-        more |= claims.packets.len() == limit && limit > 1 || claims.cancelled > 0;
+        let full = claims.packets.len() == limit && probe.is_none();
+        more |= full || claims.cancelled > 0;
+        let mut probe = probe;
         for packet in claims.packets {
             let Ok(permit) = Arc::clone(room).acquire_owned().await else {
                 return Ok(false);
             };
-            let lane = lane.clone();
-            let account = account.clone();
+            let held = (permit, probe.take());
+            let (lane, account) = (lane.clone(), account.clone());
             dispatcher.tracker.spawn(async move {
                 lane.exchange(&account, job, packet, began).await;
-                drop(permit);
+                drop(held);
             });
         }
     }
     Ok(more)
 }
 
-/// How many payments may be begun: none while the breaker is open, one as a probe
-/// when it is due, and then any number again.
-async fn send_allowance(
+/// How many payments may be begun: none while the breaker is open; when it is due,
+/// one at a time as a probe, until one goes through.
+async fn may_send(
     dispatcher: &Dispatcher,
     account: &provider_account::Model,
-) -> Result<usize> {
+    lane: &Lane,
+    limit: usize,
+) -> Result<(usize, Option<OwnedSemaphorePermit>)> {
     let Some(until) = account.breaker_until else {
-        return Ok(usize::MAX);
+        return Ok((limit, None));
     };
-    let now: Timestamp = dispatcher.store.now().await?;
-    if until > now {
-        return Ok(0);
+    if until > dispatcher.store.now().await? {
+        return Ok((0, None));
     }
-    let wait = dispatcher
-        .store
-        .clock()
-        .stretched(dispatcher.settings.lease);
-    let mine = dispatcher.store.take_probe(account.id, until, wait).await?;
-    Ok(usize::from(mine))
+    let probe = lane.take_probe();
+    Ok((limit.min(usize::from(probe.is_some())), probe))
 }

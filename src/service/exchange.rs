@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use super::dispatch::{Dispatcher, Settings};
 use crate::clock;
 use crate::domain::State;
 use crate::domain::machine::Protocol;
@@ -24,6 +23,27 @@ use crate::telemetry::{self, Metrics};
 /// Answers of one transaction at most.
 const SETTLE_MAX: usize = 64;
 
+/// How the dispatcher works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Exchanges of one account under way at most.
+    pub concurrency: usize,
+    /// How long a claim holds, in real time. Longer than any exchange can take.
+    pub lease: Duration,
+    /// Between two looks at an idle work list, in real time.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_millis(200),
+        }
+    }
+}
+
 /// What the exchanges of one account share.
 #[derive(Clone)]
 pub struct Lane {
@@ -33,6 +53,7 @@ pub struct Lane {
     metrics: Metrics,
     settings: Settings,
     rates: (i32, i32),
+    probe: Arc<Semaphore>,
     sends: Arc<DefaultDirectRateLimiter>,
     queries: Arc<DefaultDirectRateLimiter>,
     answers: mpsc::Sender<Settlement>,
@@ -48,10 +69,12 @@ impl Lane {
     /// The lane of an account, at the speed that it has now.
     #[must_use]
     pub fn new(
-        dispatcher: &Dispatcher,
+        settings: Settings,
+        store: &Store,
+        metrics: &Metrics,
         account: &provider_account::Model,
         provider: Provider,
-        answers: mpsc::Sender<Settlement>,
+        answers: &mpsc::Sender<Settlement>,
     ) -> Self {
         let limiter = |per_second: i32| {
             let rate = NonZeroU32::new(per_second.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
@@ -62,15 +85,16 @@ impl Lane {
             ))
         };
         Self {
-            store: dispatcher.store.clone(),
+            store: store.clone(),
             protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
             provider,
-            metrics: dispatcher.metrics.clone(),
-            settings: dispatcher.settings,
+            metrics: metrics.clone(),
+            settings,
             rates: (account.sends_per_second, account.queries_per_second),
+            probe: Arc::new(Semaphore::new(1)),
             sends: limiter(account.sends_per_second),
             queries: limiter(account.queries_per_second),
-            answers,
+            answers: answers.clone(),
         }
     }
 
@@ -78,6 +102,25 @@ impl Lane {
     #[must_use]
     pub fn fits(&self, account: &provider_account::Model) -> bool {
         self.rates == (account.sends_per_second, account.queries_per_second)
+    }
+
+    /// How many packets may be claimed at once, so that none waits for its turn
+    /// longer than a quarter of its lease.
+    #[must_use]
+    pub fn capacity(&self, job: Job) -> usize {
+        let per_second = match job {
+            Job::Send => self.rates.0,
+            Job::Query | Job::Sync => self.rates.1,
+        };
+        let seconds = (self.settings.lease / 4).as_secs().max(1);
+        let packets = u64::from(per_second.unsigned_abs()).saturating_mul(seconds);
+        usize::try_from(packets).unwrap_or(usize::MAX)
+    }
+
+    /// The right to probe an account that is held back; one at a time.
+    #[must_use]
+    pub fn take_probe(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.probe).try_acquire_owned().ok()
     }
 
     /// Speaks to the provider about a packet and hands the answer on.

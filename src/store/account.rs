@@ -7,14 +7,14 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
 };
 
+use super::Store;
 use super::entity::provider_account::{Column, Entity, Model};
 use super::entity::{account_shop, shop};
-use super::request::{Call, Claimed};
+use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
-use super::{Store, campaign::Written};
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::text::{Appid, Code, MchId};
-use crate::domain::{Error, Fen, Reason, Result, Timestamp};
+use crate::domain::{Error, Fen, Reason, Result, Timestamp, missing};
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -123,8 +123,8 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn accounts(&self, page: super::read::Page) -> Result<Vec<Account>> {
-        let rows = super::read::page_query(Entity::find(), Column::Id, page)
+    pub async fn accounts(&self, page: super::page::Page) -> Result<Vec<Account>> {
+        let rows = super::page::page_query(Entity::find(), Column::Id, page)
             .all(self.reader())
             .await
             .map_err(to_error)?;
@@ -168,7 +168,7 @@ impl Store {
                 let row = Entity::find_by_id(id)
                     .one(tx)
                     .await?
-                    .ok_or_else(|| not_found(id))?;
+                    .ok_or_else(|| missing::account(id))?;
                 // Packets that were under way when it opened say the same again.
                 if !probe && row.breaker_until.is_some_and(|until| until > tx.now()) {
                     return Ok(false);
@@ -190,27 +190,6 @@ impl Store {
     pub async fn close_breaker(&self, id: AccountId) -> Result<()> {
         self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await }))
             .await
-    }
-
-    /// Takes the right to probe an account whose breaker is due. True for one of
-    /// all replicas; the others wait for what it finds.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn take_probe(&self, id: AccountId, seen: Timestamp, wait: Duration) -> Result<bool> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let taken = Entity::update_many()
-                    .col_expr(Column::BreakerUntil, Expr::value(Some(tx.now().plus(wait))))
-                    .filter(Column::Id.eq(id))
-                    .filter(Column::BreakerUntil.eq(seen))
-                    .filter(Column::BreakerUntil.lte(tx.now()))
-                    .exec(tx)
-                    .await?;
-                Ok(taken.rows_affected == 1)
-            })
-        })
-        .await
     }
 }
 
@@ -288,7 +267,7 @@ impl Tx {
         let before = Entity::find_by_id(id)
             .one(self)
             .await?
-            .ok_or_else(|| not_found(id))?;
+            .ok_or_else(|| missing::account(id))?;
         let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(
             Column::Enabled,
             Expr::value(update.enabled.unwrap_or(before.enabled)),
@@ -333,7 +312,7 @@ impl Tx {
     /// A shop that exists.
     pub(super) async fn known_shop(&self, id: ShopId) -> Result<shop::Model, Fault> {
         let row = shop::Entity::find_by_id(id).one(self).await?;
-        Ok(row.ok_or_else(|| crate::domain::grant::shop_not_found(id))?)
+        Ok(row.ok_or_else(|| missing::shop(id))?)
     }
 }
 
@@ -341,7 +320,7 @@ async fn account(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Ac
     let row = Entity::find_by_id(id)
         .one(db)
         .await?
-        .ok_or_else(|| not_found(id))?;
+        .ok_or_else(|| missing::account(id))?;
     Ok(Account {
         shops: shops_of(db, id).await?,
         row,
@@ -363,10 +342,4 @@ async fn shops_of(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<V
 /// INTERNAL: the row holds no list.
 pub fn appids(row: &Model) -> Result<Vec<Appid>> {
     serde_json::from_str(&row.appids).map_err(|e| Error::internal("stored appids are no JSON", e))
-}
-
-/// The one wording for an account that is not there or not granted.
-pub(super) fn not_found(id: AccountId) -> Error {
-    let text = "no such provider account, or none that is granted to this shop".to_owned();
-    Error::new(Reason::AccountNotFound, text).fact("account_id", id)
 }

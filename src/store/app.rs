@@ -5,14 +5,14 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
 };
 
+use super::Store;
 use super::entity::{api_key, app, shop};
-use super::request::{Call, Claimed};
+use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
-use super::{Store, campaign::Written};
 use crate::domain::grant::{Grant, Principal, Shops};
 use crate::domain::id::{AppId, ShopId};
 use crate::domain::text::Code;
-use crate::domain::{Error, Reason, Result};
+use crate::domain::{Error, Reason, Result, missing};
 
 /// An app to be made.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn shops(&self, page: super::read::Page) -> Result<Vec<shop::Model>> {
-        super::read::page_query(shop::Entity::find(), shop::Column::Id, page)
+    pub async fn shops(&self, page: super::page::Page) -> Result<Vec<shop::Model>> {
+        super::page::page_query(shop::Entity::find(), shop::Column::Id, page)
             .all(self.reader())
             .await
             .map_err(to_error)
@@ -136,8 +136,8 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn apps(&self, page: super::read::Page) -> Result<Vec<App>> {
-        let rows = super::read::page_query(app::Entity::find(), app::Column::Id, page)
+    pub async fn apps(&self, page: super::page::Page) -> Result<Vec<App>> {
+        let rows = super::page::page_query(app::Entity::find(), app::Column::Id, page)
             .all(self.reader())
             .await
             .map_err(to_error)?;
@@ -340,9 +340,10 @@ impl Tx {
 }
 
 async fn app(db: &impl sea_orm::ConnectionTrait, id: AppId) -> Result<App, Fault> {
-    let row = app::Entity::find_by_id(id).one(db).await?.ok_or_else(|| {
-        Error::new(Reason::AppNotFound, "no such app".to_owned()).fact("app_id", id)
-    })?;
+    let row = app::Entity::find_by_id(id)
+        .one(db)
+        .await?
+        .ok_or_else(|| missing::app(id))?;
     with_keys(db, row).await
 }
 
@@ -359,7 +360,5 @@ async fn with_keys(db: &impl sea_orm::ConnectionTrait, row: app::Model) -> Resul
 
 async fn find_key(db: &impl sea_orm::ConnectionTrait, id: &str) -> Result<api_key::Model, Fault> {
     let row = api_key::Entity::find_by_id(id).one(db).await?;
-    Ok(row.ok_or_else(|| {
-        Error::new(Reason::KeyNotFound, "no such key".to_owned()).fact("key_id", id)
-    })?)
+    Ok(row.ok_or_else(|| missing::key(id))?)
 }

@@ -10,7 +10,7 @@ use super::Store;
 use super::crypt::Keys;
 use super::entity::{recipient, recipient_openid};
 use super::journal::insert_all;
-use super::request::{Call, Claimed};
+use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate};
 use crate::domain::id::{RecipientId, ShopId};
 use crate::domain::text::{Appid, Mobile, Openid, Uid};
@@ -48,7 +48,7 @@ impl Store {
         call: Call,
         shop: ShopId,
         people: Vec<Person>,
-    ) -> Result<super::campaign::Written<Upserted>> {
+    ) -> Result<Written<Upserted>> {
         let ids = self.ids("recipient", people.len()).await?;
         let (end, store) = (call.end(), self.clone());
         let people = std::sync::Arc::new(people);
@@ -69,7 +69,7 @@ impl Tx {
         shop: ShopId,
         people: &[Person],
         ids: &[i64],
-    ) -> Result<super::campaign::Written<Upserted>, Fault> {
+    ) -> Result<Written<Upserted>, Fault> {
         let known = self.known(shop, people).await?;
         let updated = i32::try_from(known.len()).unwrap_or(i32::MAX);
         let created = i32::try_from(people.len()).unwrap_or(i32::MAX) - updated;
@@ -82,7 +82,7 @@ impl Tx {
             let row = reply
                 .map_err(|e| Error::internal("a kept reply is no JSON", e))?
                 .unwrap_or(done);
-            return Ok(super::campaign::Written {
+            return Ok(Written {
                 row,
                 replayed: true,
             });
@@ -130,7 +130,7 @@ impl Tx {
                 .await
                 .map_err(|error| belongs(error.into(), "openid"))?;
         }
-        Ok(super::campaign::Written {
+        Ok(Written {
             row: done,
             replayed: false,
         })
@@ -300,8 +300,8 @@ impl Store {
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn recipients(&self, shop: ShopId, page: super::read::Page) -> Result<Vec<Shown>> {
-        let rows = super::read::page_query(recipient::Entity::find(), recipient::Column::Id, page)
+    pub async fn recipients(&self, shop: ShopId, page: super::page::Page) -> Result<Vec<Shown>> {
+        let rows = super::page::page_query(recipient::Entity::find(), recipient::Column::Id, page)
             .filter(recipient::Column::ShopId.eq(shop))
             .all(self.reader())
             .await

@@ -27,6 +27,7 @@ mod ids;
 pub mod issue;
 mod journal;
 pub mod lock;
+pub mod page;
 pub mod read;
 pub mod request;
 pub mod resend;

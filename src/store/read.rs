@@ -5,27 +5,18 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    QuerySelect,
 };
 
 use super::Store;
-use super::campaign::Campaign;
-use super::entity::{attempt, campaign, campaign_revision, issuance, issuance_batch};
-use super::tx::{Fault, to_error};
+use super::entity::{attempt, issuance, issuance_batch};
+use super::page::{Page, page_query};
+use super::tx::to_error;
 use crate::domain::id::{AccountId, BatchId, CampaignId, IssuanceId, ShopId};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{MchBillno, Uid};
-use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
-
-/// A keyset page, newest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// Only rows with a smaller id.
-    pub before: Option<i64>,
-    /// How many at most.
-    pub size: u64,
-}
+use crate::domain::{Fen, Result, State, Timestamp, missing};
 
 /// Which issuances to list.
 #[derive(Clone, Debug, Default)]
@@ -86,11 +77,11 @@ impl Batch {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct StateRow {
-    state: State,
-    attempted: bool,
-    packets: i64,
-    fen: i64,
+pub(super) struct StateRow {
+    pub state: State,
+    pub attempted: bool,
+    pub packets: i64,
+    pub fen: i64,
 }
 
 /// How much work waits.
@@ -104,92 +95,7 @@ pub struct Waiting {
     pub oldest_secs: i64,
 }
 
-/// A page of a query.
-pub(super) fn page_query<E: EntityTrait>(query: Select<E>, id: E::Column, page: Page) -> Select<E> {
-    let query = match page.before {
-        Some(before) => query.filter(id.lt(before)),
-        None => query,
-    };
-    query.order_by_desc(id).limit(page.size)
-}
-
-/// A campaign of a shop with its texts.
-pub(super) async fn campaign(
-    db: &impl ConnectionTrait,
-    shop: ShopId,
-    id: CampaignId,
-) -> Result<Campaign, Fault> {
-    let row = campaign::Entity::find_by_id(id)
-        .filter(campaign::Column::ShopId.eq(shop))
-        .one(db)
-        .await?;
-    with_texts(db, row.ok_or_else(|| super::campaign::not_found(id))?).await
-}
-
-async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
-    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision))
-        .one(db)
-        .await?;
-    let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
-    let texts = serde_json::from_str(&revision.texts)
-        .map_err(|e| Error::internal("stored texts are no JSON", e))?;
-    Ok(Campaign { row, texts })
-}
-
 impl Store {
-    /// One campaign.
-    ///
-    /// # Errors
-    /// CAMPAIGN_NOT_FOUND.
-    pub async fn campaign(&self, shop: ShopId, id: CampaignId) -> Result<Campaign> {
-        Ok(campaign(self.reader(), shop, id).await?)
-    }
-
-    /// A page of campaigns.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn campaigns(&self, shop: ShopId, page: Page) -> Result<Vec<Campaign>> {
-        let rows = page_query(campaign::Entity::find(), campaign::Column::Id, page)
-            .filter(campaign::Column::ShopId.eq(shop))
-            .all(self.reader())
-            .await
-            .map_err(to_error)?;
-        let mut campaigns = Vec::with_capacity(rows.len());
-        for row in rows {
-            campaigns.push(with_texts(self.reader(), row).await?);
-        }
-        Ok(campaigns)
-    }
-
-    /// A campaign and its packets by state, read in one instant.
-    ///
-    /// # Errors
-    /// CAMPAIGN_NOT_FOUND.
-    pub async fn campaign_stats(
-        &self,
-        shop: ShopId,
-        id: CampaignId,
-    ) -> Result<(Campaign, BTreeMap<State, Tally>)> {
-        self.write_or_try(super::tx::End::RollBack, move |tx| {
-            Box::pin(async move {
-                let found = campaign(tx, shop, id).await?;
-                // On SQLite the writer's turn, on PostgreSQL the row's lock keeps
-                // packets from moving between the two reads.
-                tx.lock_campaign(shop, id).await?;
-                let rows = tally(tx, issuance::Column::CampaignId.eq(id)).await?;
-                let mut stats: BTreeMap<State, Tally> = BTreeMap::new();
-                for row in rows {
-                    let tally = stats.entry(row.state).or_default();
-                    tally.count += row.packets;
-                    tally.sum = Fen(tally.sum.0 + row.fen);
-                }
-                Ok((found, stats))
-            })
-        })
-        .await
-    }
-
     /// One issuance with its attempts, first to last.
     ///
     /// # Errors
@@ -217,12 +123,8 @@ impl Store {
             None => None,
         };
         let row = row.ok_or_else(|| match by {
-            ByIssuance::Id(id) => super::resend::not_found(*id),
-            ByIssuance::Number(number) => Error::new(
-                Reason::IssuanceNotFound,
-                "no such issuance in this shop".to_owned(),
-            )
-            .fact("mch_billno", number),
+            ByIssuance::Id(id) => missing::issuance(*id),
+            ByIssuance::Number(number) => missing::number(number),
         })?;
         let attempts = attempt::Entity::find()
             .filter(attempt::Column::IssuanceId.eq(row.id))
@@ -280,13 +182,7 @@ impl Store {
             .one(self.reader())
             .await
             .map_err(to_error)?;
-        let row = row.ok_or_else(|| {
-            Error::new(
-                Reason::BatchNotFound,
-                "no such batch in this shop".to_owned(),
-            )
-            .fact("batch_id", id)
-        })?;
+        let row = row.ok_or_else(|| missing::batch(id))?;
         let rows = tally(self.reader(), issuance::Column::BatchId.eq(id))
             .await
             .map_err(to_error)?;
@@ -372,7 +268,8 @@ impl Store {
     }
 }
 
-async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
+/// Packets by state, and whether they were ever sent.
+pub(super) async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
     issuance::Entity::find()
         .select_only()
         .column(issuance::Column::State)

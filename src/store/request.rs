@@ -46,6 +46,15 @@ impl Call {
     }
 }
 
+/// A write's result and whether it is an earlier call's.
+#[derive(Clone, Debug)]
+pub struct Written<T> {
+    /// What was made or changed, as it is now.
+    pub row: T,
+    /// Whether an earlier call had done it.
+    pub replayed: bool,
+}
+
 /// Whether a call is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {

@@ -3,17 +3,17 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
+use super::Store;
 use super::entity::issuance::{Column, Entity, Model};
 use super::entity::recipient_openid;
 use super::journal::{Change, issuance_entry};
-use super::request::{Call, Claimed};
+use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
-use super::{Store, campaign::Written};
 use crate::domain::id::{IssuanceId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::number::{Seed, mch_billno};
 use crate::domain::schedule::Job;
-use crate::domain::{Error, Reason, Result, State};
+use crate::domain::{Error, Reason, Result, State, missing};
 
 impl Store {
     /// Queues an issuance once more: same amount, new hold, next number.
@@ -127,7 +127,7 @@ impl Tx {
             .filter(Column::ShopId.eq(shop))
             .one(self)
             .await?;
-        Ok(row.ok_or_else(|| not_found(id))?)
+        Ok(row.ok_or_else(|| missing::issuance(id))?)
     }
 
     async fn lock_free_campaign(
@@ -140,7 +140,7 @@ impl Tx {
             .filter(campaign::Column::ShopId.eq(shop))
             .one(self)
             .await?;
-        Ok(found.ok_or_else(|| super::campaign::not_found(row.campaign_id))?)
+        Ok(found.ok_or_else(|| missing::campaign(row.campaign_id))?)
     }
 
     /// The openid of the packet; for one that was refused for lack of it, the one
@@ -200,13 +200,4 @@ fn may_resend(row: &Model) -> Result<()> {
             "this packet was withdrawn with its campaign; send a new one",
         ),
     }
-}
-
-/// The one wording for an issuance that is not there or not yours.
-pub(super) fn not_found(id: IssuanceId) -> Error {
-    Error::new(
-        Reason::IssuanceNotFound,
-        "no such issuance in this shop".to_owned(),
-    )
-    .fact("issuance_id", id)
 }

@@ -11,9 +11,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -225,12 +223,9 @@ impl Visit for Fields {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a line says when it was written, whatever the business clock of a test says"
-)]
+/// A line says when it was written, whatever the business clock of a test says.
 fn now() -> String {
-    DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true)
+    crate::clock::wall().to_string()
 }
 
 fn json(metadata: &Metadata<'_>, mut fields: Fields) -> String {

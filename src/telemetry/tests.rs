@@ -303,7 +303,7 @@ async fn a_collector_that_does_not_answer_does_not_hold_up_the_exit() {
     tracing::subscriber::with_default(subscriber, || {
         tracing::info_span!("rpc").in_scope(|| ());
     });
-    let started = std::time::Instant::now();
+    let started = crate::clock::monotonic();
     Guard { provider }
         .shutdown(Duration::from_millis(300))
         .await;

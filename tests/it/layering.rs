@@ -25,11 +25,11 @@ service    store provider domain telemetry clock
 store      domain clock
 provider   signing domain clock
 simulator  signing
-config     domain
+config     domain telemetry
+telemetry  clock
+clock      domain
 signing
 domain
-telemetry
-clock
 ";
 // The simulator is the other side of the wire. It shares canonical strings with us, which foreign vectors pin, and
 // nothing else: a mistake in our types must not be able to sit on both sides.

@@ -116,6 +116,7 @@ capabilities:
 [server]
 grpc_listen = "0.0.0.0:50051"
 admin_listen = "0.0.0.0:9090"
+drain_delay_seconds = 5
 drain_seconds = {{ int .Values.server.drainSeconds }}
 reflection = {{ .Values.server.reflection }}
 

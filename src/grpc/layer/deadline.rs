@@ -153,12 +153,9 @@ fn has_passed(deadline: Instant) -> bool {
     !deadline.elapsed().is_zero()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a caller waits in real time, however fast the business clock of a test runs"
-)]
+/// A caller waits in real time, however fast the business clock of a test runs.
 fn deadline_in(patience: Duration) -> Instant {
-    Instant::now() + patience
+    crate::clock::monotonic_tokio() + patience
 }
 
 fn expired() -> http::Response<Body> {

@@ -87,7 +87,7 @@ impl UnaryService<String> for Echo {
                 )),
                 "deadline" => {
                     let left =
-                        extensions.get::<Deadline>().unwrap().0 - tokio::time::Instant::now();
+                        extensions.get::<Deadline>().unwrap().0 - crate::clock::monotonic_tokio();
                     Ok(Response::new(left.as_millis().to_string()))
                 }
                 _ => Ok(Response::new(text)),

@@ -146,10 +146,6 @@ struct Call {
 }
 
 impl Call {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "measures a duration, which no business clock may scale"
-    )]
     fn start(metrics: Metrics, request: &http::Request<Body>, id: &str) -> Self {
         let path = request.uri().path();
         let infrastructure = is_infrastructure(path);
@@ -175,7 +171,7 @@ impl Call {
             infrastructure,
             log: CallLog::default(),
             span,
-            started: Instant::now(),
+            started: crate::clock::monotonic(),
             reported: false,
         }
     }

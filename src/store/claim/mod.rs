@@ -11,21 +11,21 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel as _, QueryFilter,
-    QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::Store;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
-use super::journal::{Change, insert_all, issuance_entry};
-use super::tx::{Fault, Tx};
+use super::journal::{Change, issuance_entry};
+use super::tx::{Fault, Tx, to_error};
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{AccountId, AttemptId, CampaignId};
-use crate::domain::ledger::{BudgetDelta, Posting};
+use crate::domain::id::{AccountId, CampaignId, IssuanceId};
+use crate::domain::ledger::Posting;
 use crate::domain::schedule::Job;
 use crate::domain::text::{Openid, Texts};
 use crate::domain::{Error, Result, State, Timestamp};
+
+mod cancel;
+mod send;
 
 /// Who acts when nobody asked.
 pub(super) const DISPATCHER: &str = "dispatcher";
@@ -64,11 +64,16 @@ impl Store {
         limit: u64,
         lease: Duration,
     ) -> Result<Claims> {
-        let ids = if job == Job::Send {
-            self.ids("attempt", usize::try_from(limit).unwrap_or(0))
-                .await?
-        } else {
-            Vec::new()
+        // A look beside the writers first: an idle dispatcher must not take turns
+        // with them, nor use up ids.
+        let waiting = self.count_due(account.id, job, limit).await?;
+        if waiting == 0 {
+            return Ok(Claims::default());
+        }
+        let limit = u64::try_from(waiting).unwrap_or(limit);
+        let ids = match job {
+            Job::Send => self.ids("attempt", waiting).await?,
+            Job::Query | Job::Sync => Vec::new(),
         };
         let (store, account) = (self.clone(), account.clone());
         self.write(move |tx| {
@@ -93,35 +98,52 @@ impl Store {
         })
         .await
     }
+
+    /// How many packets are due, at most `limit`.
+    async fn count_due(&self, account: AccountId, job: Job, limit: u64) -> Result<usize> {
+        let ids: Vec<IssuanceId> = due(account, job, self.now().await?)
+            .select_only()
+            .column(issuance::Column::Id)
+            .limit(limit)
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        Ok(ids.len())
+    }
+}
+
+/// What is due. A queued packet of a paused campaign is not.
+fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity> {
+    let query = issuance::Entity::find()
+        .filter(issuance::Column::AccountId.eq(account))
+        .filter(issuance::Column::Job.eq(job))
+        .filter(issuance::Column::DueTime.lte(now));
+    if job != Job::Send {
+        return query;
+    }
+    let open = Query::select()
+        .column(campaign::Column::Id)
+        .from(campaign::Entity)
+        .and_where(campaign::Column::AccountId.eq(account))
+        .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
+        .to_owned();
+    query.filter(
+        issuance::Column::State
+            .ne(State::Queued)
+            .or(issuance::Column::CampaignId.in_subquery(open)),
+    )
 }
 
 impl Tx {
-    /// Due rows, oldest first, skipping what another replica holds right now. A
-    /// queued packet of a paused campaign is not due.
+    /// Due rows, oldest first, skipping what another replica holds right now.
     async fn due(
         &self,
         account: AccountId,
         job: Job,
         limit: u64,
     ) -> Result<Vec<issuance::Model>, Fault> {
-        let open = Query::select()
-            .column(campaign::Column::Id)
-            .from(campaign::Entity)
-            .and_where(campaign::Column::AccountId.eq(account))
-            .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
-            .to_owned();
-        let mut query = issuance::Entity::find()
-            .filter(issuance::Column::AccountId.eq(account))
-            .filter(issuance::Column::Job.eq(job))
-            .filter(issuance::Column::DueTime.lte(self.now()));
-        if job == Job::Send {
-            query = query.filter(
-                issuance::Column::State
-                    .ne(State::Queued)
-                    .or(issuance::Column::CampaignId.in_subquery(open)),
-            );
-        }
-        let rows = query
+        let rows = due(account, job, self.now())
             .order_by_asc(issuance::Column::DueTime)
             .order_by_asc(issuance::Column::Id)
             .limit(limit)
@@ -129,157 +151,6 @@ impl Tx {
             .all(self)
             .await?;
         Ok(rows)
-    }
-
-    /// Queued packets of campaigns that have ended, and the rest.
-    async fn split_ended(
-        &self,
-        due: Vec<issuance::Model>,
-    ) -> Result<(Vec<issuance::Model>, Vec<issuance::Model>), Fault> {
-        let queued: Vec<CampaignId> = due
-            .iter()
-            .filter(|i| i.state == State::Queued)
-            .map(|i| i.campaign_id)
-            .collect();
-        if queued.is_empty() {
-            return Ok((Vec::new(), due));
-        }
-        let ended: Vec<CampaignId> = campaign::Entity::find()
-            .select_only()
-            .column(campaign::Column::Id)
-            .filter(campaign::Column::Id.is_in(queued))
-            .filter(campaign::Column::State.eq(CampaignState::Ended))
-            .into_tuple()
-            .all(self)
-            .await?;
-        Ok(due
-            .into_iter()
-            .partition(|i| i.state == State::Queued && ended.contains(&i.campaign_id)))
-    }
-
-    /// Withdraws packets that were never sent, and gives their money back.
-    async fn cancel(&self, rows: Vec<issuance::Model>) -> Result<(), Fault> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let to = State::Cancelled;
-        issuance::Entity::update_many()
-            .col_expr(issuance::Column::State, Expr::value(to))
-            .col_expr(issuance::Column::Job, Expr::value(None::<Job>))
-            .col_expr(issuance::Column::DueTime, Expr::value(None::<Timestamp>))
-            .col_expr(
-                issuance::Column::Version,
-                Expr::col(issuance::Column::Version).add(1_i64),
-            )
-            .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
-            .filter(issuance::Column::Id.is_in(rows.iter().map(|r| r.id)))
-            .exec(self)
-            .await?;
-        let mut deltas: std::collections::BTreeMap<CampaignId, (BudgetDelta, i64)> =
-            std::collections::BTreeMap::new();
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let posting = Posting::of_transition(row.state, to, row.amount_fen);
-            let (delta, unissued) = deltas.entry(row.campaign_id).or_default();
-            if posting.is_some_and(|posting| !delta.add(posting)) {
-                return Err(Error::internal("a sum does not fit", "cancel").into());
-            }
-            *unissued += 1;
-            let change = Change {
-                before: row,
-                from: Some(row.state),
-                to,
-                kind: to.name(),
-                reason: Some("CAMPAIGN_ENDED".to_owned()),
-                posting,
-                seq: row.version + 1,
-            };
-            entries.push(issuance_entry(change, DISPATCHER, self.now()));
-        }
-        self.append(entries).await?;
-        for (campaign, (delta, unissued)) in deltas {
-            self.book(campaign, delta, unissued).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes down that these packets are about to be sent.
-    async fn begin_send(
-        &self,
-        account: &provider_account::Model,
-        rows: Vec<issuance::Model>,
-        ids: Vec<i64>,
-        until: Timestamp,
-    ) -> Result<(Vec<issuance::Model>, Vec<attempt::Model>), Fault> {
-        let now = self.now();
-        let (fresh, again): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.state == State::Queued);
-        let mut attempts = self.send_again(&again).await?;
-        let mut new = Vec::with_capacity(fresh.len());
-        for (row, id) in fresh.iter().zip(ids) {
-            let number = row
-                .mch_billno
-                .clone()
-                .ok_or_else(|| Error::internal("a queued packet has no number", "claim"))?;
-            new.push(attempt::Model {
-                id: AttemptId(id),
-                issuance_id: row.id,
-                attempt_no: row.attempt_count + 1,
-                account_id: account.id,
-                mch_id: account.mch_id.clone(),
-                mch_billno: number,
-                state: State::Sending,
-                send_count: 1,
-                query_count: 0,
-                doubtful: false,
-                first_send_time: now,
-                refuse_time: None,
-                not_found_time: None,
-                accept_time: None,
-                provider_order_no: String::new(),
-                last_error: None,
-                create_time: now,
-                update_time: now,
-                live_key: None,
-            });
-        }
-        let inserts = new.iter().map(|a| attempt::ActiveModel {
-            live_key: sea_orm::ActiveValue::NotSet,
-            ..a.clone().into_active_model().reset_all()
-        });
-        insert_all::<attempt::Entity, _>(self, inserts.collect()).await?;
-        attempts.extend(new);
-        let mut out = self.lease_rows(fresh, State::Sending, 1, until).await?;
-        out.extend(self.lease_rows(again, State::Sending, 0, until).await?);
-        Ok((out, attempts))
-    }
-
-    /// The live attempts of packets whose number goes out once more.
-    async fn send_again(&self, rows: &[issuance::Model]) -> Result<Vec<attempt::Model>, Fault> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut attempts = self.live_attempts(rows).await?;
-        attempt::Entity::update_many()
-            .col_expr(attempt::Column::State, Expr::value(State::Sending))
-            .col_expr(
-                attempt::Column::SendCount,
-                Expr::col(attempt::Column::SendCount).add(1),
-            )
-            .col_expr(
-                attempt::Column::NotFoundTime,
-                Expr::value(None::<Timestamp>),
-            )
-            .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
-            .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
-            .exec(self)
-            .await?;
-        for attempt in &mut attempts {
-            attempt.state = State::Sending;
-            attempt.send_count += 1;
-            attempt.not_found_time = None;
-        }
-        Ok(attempts)
     }
 
     /// Writes down that these packets are about to be asked about. One that was

@@ -8,18 +8,20 @@ use super::parse::Fields;
 use super::pb::campaign_service_server::CampaignService;
 use super::server::Backend;
 use super::{convert, page, pb, status};
-use crate::domain::amount::{AmountRule, AmountType};
-use crate::domain::campaign::{CampaignKind, Verb};
-use crate::domain::id::{AccountId, CampaignId, ShopId};
+use crate::domain::campaign::Verb;
+use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
-use crate::domain::text::{Appid, Code, Texts};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::Call;
-use crate::store::campaign::{Campaign, Draft, Update, Written};
+use crate::store::campaign::{Campaign, Change};
+use crate::store::request::Written;
 
-/// Stock of a campaign at most.
-const STOCK_MAX: i64 = 1_000_000_000;
+mod render;
+mod write;
+
+use render::{budget, render};
+use write::{create, update};
 
 #[tonic::async_trait]
 impl CampaignService for Backend {
@@ -276,7 +278,10 @@ async fn turn(
     let mut fields = Fields::default();
     let (shop, parsed) = write.parse(&mut fields, caller, body)?;
     let (call, id) = fields.finish(parsed)?;
-    let done = backend.store.turn_campaign(call, shop, id, verb).await?;
+    let done = backend
+        .store
+        .change_campaign(call, shop, id, Change::Turn(verb))
+        .await?;
     backend.wake.notify_waiters();
     Ok(done)
 }
@@ -301,190 +306,10 @@ async fn pay(
         )
     });
     let ((call, id), posting) = fields.finish(parsed.zip(amount.and_then(posting)))?;
-    backend.store.move_money(call, shop, id, posting).await
-}
-
-async fn create(
-    backend: &Backend,
-    caller: &Caller,
-    r: &pb::CreateCampaignRequest,
-) -> Result<Written<Campaign>> {
-    let shop = caller.shop(r.shop_id)?;
-    let mut fields = Fields::default();
-    let body = body!(CreateCampaignRequest, r, request_id, validate_only, shop_id);
-    let call = call(
-        &mut fields,
-        caller,
-        "CreateCampaign",
-        Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
-    );
-    let draft = parse_draft(&mut fields, shop, r);
-    let (call, draft) = fields.finish(call.zip(draft))?;
-    backend.store.create_campaign(call, draft).await
-}
-
-fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest) -> Option<Draft> {
-    let code = fields.name(
-        &r.code,
-        "code",
-        Code::parse,
-        Reason::IdInvalid,
-        "1 to 64 characters of [A-Za-z0-9_.:-]",
-    );
-    let kind = if r.kind == 0 {
-        Some(CampaignKind::Named)
-    } else {
-        fields.choice(r.kind, "kind", convert::parse_campaign_kind)
-    };
-    let amount = parse_amount(fields, r.amount.as_ref(), kind);
-    let texts = fields.texts(r.texts.as_ref(), "texts");
-    let account = fields.id(r.account_id, "account_id", AccountId::parse);
-    let appid = if r.appid.is_empty() {
-        Some(None)
-    } else {
-        fields
-            .name(
-                &r.appid,
-                "appid",
-                Appid::parse,
-                Reason::AppidInvalid,
-                "1 to 32 characters of [A-Za-z0-9_-]",
-            )
-            .map(Some)
-    };
-    let start = fields.time(r.start_time.as_ref(), "start_time");
-    let end = fields.time(r.end_time.as_ref(), "end_time");
-    if let (Some(Some(start)), Some(Some(end))) = (start, end)
-        && end <= start
-    {
-        fields.bad(
-            "end_time",
-            Reason::TimeRangeInvalid,
-            "must be after start_time",
-        );
-    }
-    let stock = fields.within(r.stock_count, "stock_count", 0, STOCK_MAX);
-    Some(Draft {
-        shop,
-        code: code?,
-        kind: kind?,
-        amount: amount?,
-        texts: texts?,
-        account: account?,
-        appid: appid?,
-        start: start?,
-        end: end?,
-        stock: Some(stock?).filter(|count| *count > 0),
-    })
-}
-
-fn parse_amount(
-    fields: &mut Fields,
-    raw: Option<&pb::AmountRule>,
-    kind: Option<CampaignKind>,
-) -> Option<AmountRule> {
-    let Some(raw) = raw else {
-        fields.bad(
-            "amount",
-            Reason::FieldRequired,
-            "required: type, min_fen and max_fen",
-        );
-        return None;
-    };
-    let amount_type = fields.choice(raw.r#type, "amount.type", convert::parse_amount_type);
-    let min = fields.amount(raw.min_fen, "amount.min_fen");
-    let max = fields.amount(raw.max_fen, "amount.max_fen");
-    let (amount_type, min, max) = (amount_type?, min?, max?);
-    let fits = match kind? {
-        CampaignKind::Direct => amount_type == AmountType::CallerSet,
-        CampaignKind::Named => amount_type != AmountType::CallerSet,
-    };
-    if !fits {
-        fields.bad(
-            "amount.type",
-            Reason::FieldNotAllowed,
-            "CALLER_SET belongs to DIRECT campaigns, and to no others",
-        );
-    }
-    let rule = AmountRule::new(amount_type, min, max);
-    fields.take(
-        rule,
-        "amount.max_fen",
-        Reason::AmountOutOfRange,
-        "must be at least min_fen, and equal to it where the amount is FIXED",
-    )
-}
-
-async fn update(
-    backend: &Backend,
-    caller: &Caller,
-    r: &pb::UpdateCampaignRequest,
-) -> Result<Written<Campaign>> {
-    let mut fields = Fields::default();
-    let body = body!(UpdateCampaignRequest, r, request_id, validate_only, shop_id);
-    let write = Write {
-        method: "UpdateCampaign",
-        shop_id: r.shop_id,
-        request_id: &r.request_id,
-        validate_only: r.validate_only,
-        campaign_id: r.campaign_id,
-    };
-    let (shop, parsed) = write.parse(&mut fields, caller, &body)?;
-    let update = parse_update(&mut fields, r);
-    let ((call, id), update) = fields.finish(parsed.zip(update))?;
-    backend.store.update_campaign(call, shop, id, update).await
-}
-
-fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Update> {
-    let mut update = Update::default();
-    let paths = r
-        .update_mask
-        .as_ref()
-        .map(|mask| mask.paths.as_slice())
-        .unwrap_or_default();
-    if paths.is_empty() {
-        fields.bad(
-            "update_mask",
-            Reason::FieldRequired,
-            "name what is to change: texts, start_time, end_time, stock_count",
-        );
-    }
-    for path in paths {
-        match path.as_str() {
-            "texts" => update.texts = fields.texts(r.texts.as_ref(), "texts"),
-            "start_time" => {
-                let start = fields.time(r.start_time.as_ref(), "start_time").flatten();
-                update.start = fields.take(
-                    start,
-                    "start_time",
-                    Reason::FieldRequired,
-                    "required, since the mask names it",
-                );
-            }
-            "end_time" => update.end = fields.time(r.end_time.as_ref(), "end_time"),
-            "stock_count" => {
-                let stock = fields.within(r.stock_count, "stock_count", 0, STOCK_MAX);
-                update.stock = stock.map(|count| Some(count).filter(|count| *count > 0));
-            }
-            other => fields.bad(
-                "update_mask",
-                Reason::UpdateMaskInvalid,
-                format!("{other:?} is not one of: texts, start_time, end_time, stock_count"),
-            ),
-        }
-    }
-    if !r.etag.is_empty() {
-        update.version = fields.take(
-            r.etag.parse().ok(),
-            "etag",
-            Reason::IdInvalid,
-            "not an etag of a campaign",
-        );
-    }
-    Some(update)
+    backend
+        .store
+        .change_campaign(call, shop, id, Change::Move(posting))
+        .await
 }
 
 async fn list(
@@ -503,57 +328,4 @@ async fn list(
         campaigns: found.iter().map(render).collect(),
         next_page_token,
     })
-}
-
-fn render(campaign: &Campaign) -> pb::Campaign {
-    let row = &campaign.row;
-    pb::Campaign {
-        campaign_id: row.id.0,
-        shop_id: row.shop_id.0,
-        code: row.code.to_string(),
-        kind: convert::campaign_kind(row.kind),
-        state: convert::campaign_state(row.state),
-        amount: Some(pb::AmountRule {
-            r#type: convert::amount_type(row.amount_type),
-            min_fen: row.min_amount_fen.0,
-            max_fen: row.max_amount_fen.0,
-        }),
-        texts: Some(render_texts(&campaign.texts)),
-        revision: row.revision,
-        account_id: row.account_id.0,
-        appid: row.appid.to_string(),
-        start_time: convert::time(row.start_time),
-        end_time: convert::optional_time(row.end_time),
-        stock_count: row.stock_count.unwrap_or(0),
-        issued_count: row.issued_count,
-        budget: Some(budget(campaign)),
-        etag: row.version.to_string(),
-        create_time: convert::time(row.create_time),
-        update_time: convert::time(row.update_time),
-    }
-}
-
-fn render_texts(texts: &Texts) -> pb::RedPacketTexts {
-    pb::RedPacketTexts {
-        send_name: texts.send_name.clone(),
-        act_name: texts.act_name.clone(),
-        wishing: texts.wishing.clone(),
-        remark: texts.remark.clone(),
-        scene_id: texts
-            .scene_id
-            .map(|scene| scene.code().to_owned())
-            .unwrap_or_default(),
-    }
-}
-
-fn budget(campaign: &Campaign) -> pb::Budget {
-    let row = &campaign.row;
-    pb::Budget {
-        granted_fen: row.granted_fen.0,
-        defunded_fen: row.defunded_fen.0,
-        available_fen: row.available().0,
-        held_fen: row.held().0,
-        transit_fen: row.transit_fen.0,
-        paid_fen: row.paid_fen.0,
-    }
 }

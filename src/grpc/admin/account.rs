@@ -1,0 +1,210 @@
+//! Provider accounts.
+
+use std::net::Ipv4Addr;
+
+use super::{Backend, Caller, Fields, NAME_RULE, body, call, convert, parse_shops, pb};
+use crate::domain::id::AccountId;
+use crate::domain::machine::Protocol;
+use crate::domain::text::{Appid, Code, MchId};
+use crate::domain::{Fen, Reason, Result};
+use crate::store::account::{Account, AccountUpdate, NewAccount, appids};
+
+/// Requests per second of an account at most.
+const RATE_MAX: i64 = 10_000;
+/// A packet at most, in fen; WeChat Pay allows no account more than this.
+const AMOUNT_MAX: i64 = 10_000_000;
+
+pub(super) async fn create_account(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::CreateProviderAccountRequest,
+) -> Result<pb::CreateProviderAccountResponse> {
+    let mut fields = Fields::default();
+    let body = body!(CreateProviderAccountRequest, r, request_id, validate_only);
+    let call = call(
+        &mut fields,
+        caller,
+        "CreateProviderAccount",
+        None,
+        &r.request_id,
+        r.validate_only,
+        &body,
+    );
+    let new = parse_account(&mut fields, r);
+    let (call, new) = fields.finish(call.zip(new))?;
+    backend
+        .providers
+        .check(&new.credential, &new.mch_id, &new.shops)?;
+    let done = backend.store.create_account(call, new).await?;
+    backend.wake.notify_waiters();
+    Ok(pb::CreateProviderAccountResponse {
+        account: Some(render_account(&done.row)?),
+        replayed: done.replayed,
+    })
+}
+
+fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> Option<NewAccount> {
+    let protocol = fields.name(
+        &r.protocol,
+        "protocol",
+        Protocol::parse,
+        Reason::EnumUnknown,
+        "\"wechat_pay_v2\"",
+    );
+    let mch_id = fields.name(
+        &r.mch_id,
+        "mch_id",
+        MchId::parse,
+        Reason::IdInvalid,
+        "8 to 10 digits",
+    );
+    let credential = fields.name(
+        &r.credential,
+        "credential",
+        Code::parse,
+        Reason::IdInvalid,
+        NAME_RULE,
+    );
+    if r.appids.is_empty() || r.appids.len() > 20 {
+        fields.bad("appids", Reason::OutOfRange, "name 1 to 20 appids");
+    }
+    let mut appids = Vec::new();
+    for (index, appid) in r.appids.iter().enumerate().take(20) {
+        let rule = "1 to 32 characters of [A-Za-z0-9_-]";
+        appids.extend(fields.name(
+            appid,
+            &format!("appids[{index}]"),
+            Appid::parse,
+            Reason::AppidInvalid,
+            rule,
+        ));
+    }
+    if r.shop_ids.is_empty() {
+        fields.bad(
+            "shop_ids",
+            Reason::FieldRequired,
+            "name the shops that may pay through it",
+        );
+    }
+    let shops = parse_shops(fields, "shop_ids", &r.shop_ids);
+    let client_ip = match r.client_ip.as_str() {
+        "" => Some(Ipv4Addr::LOCALHOST),
+        text => fields.take(
+            text.parse().ok(),
+            "client_ip",
+            Reason::IdInvalid,
+            "must be a dotted IPv4 address",
+        ),
+    };
+    let min = fields.within(or(r.min_amount_fen, 100), "min_amount_fen", 1, AMOUNT_MAX);
+    let max = fields.within(
+        or(r.max_amount_fen, 20_000),
+        "max_amount_fen",
+        1,
+        AMOUNT_MAX,
+    );
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        fields.bad(
+            "max_amount_fen",
+            Reason::AmountOutOfRange,
+            "must be at least min_amount_fen",
+        );
+    }
+    let sends = parse_rate(fields, "sends_per_second", r.sends_per_second);
+    let queries = parse_rate(fields, "queries_per_second", r.queries_per_second);
+    Some(NewAccount {
+        protocol: protocol?.name(),
+        mch_id: mch_id?,
+        credential: credential?,
+        appids,
+        shops,
+        client_ip: client_ip?.to_string(),
+        min_amount: Fen(min?),
+        max_amount: Fen(max?),
+        sends_per_second: sends?,
+        queries_per_second: queries?,
+        confirm_refusals: r.confirm_refusals.unwrap_or(true),
+    })
+}
+
+fn or(raw: i64, default: i64) -> i64 {
+    if raw == 0 { default } else { raw }
+}
+
+fn parse_rate(fields: &mut Fields, path: &str, raw: i32) -> Option<i32> {
+    let rate = fields.within(or(i64::from(raw), 30), path, 1, RATE_MAX)?;
+    i32::try_from(rate).ok()
+}
+
+pub(super) async fn update_account(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::UpdateProviderAccountRequest,
+) -> Result<pb::UpdateProviderAccountResponse> {
+    let mut fields = Fields::default();
+    let body = body!(UpdateProviderAccountRequest, r, request_id, validate_only);
+    let call = call(
+        &mut fields,
+        caller,
+        "UpdateProviderAccount",
+        None,
+        &r.request_id,
+        r.validate_only,
+        &body,
+    );
+    let id = fields.id(r.account_id, "account_id", AccountId::parse);
+    let mut rate = |path: &str, raw: Option<i32>| {
+        raw.and_then(|rate| fields.within(i64::from(rate), path, 1, RATE_MAX))
+            .and_then(|rate| i32::try_from(rate).ok())
+    };
+    let sends_per_second = rate("sends_per_second", r.sends_per_second);
+    let queries_per_second = rate("queries_per_second", r.queries_per_second);
+    let update = AccountUpdate {
+        add_shops: parse_shops(&mut fields, "add_shop_ids", &r.add_shop_ids),
+        enabled: r.enabled,
+        sends_per_second,
+        queries_per_second,
+        confirm_refusals: r.confirm_refusals,
+        close_breaker: r.close_breaker,
+    };
+    let (call, id) = fields.finish(call.zip(id))?;
+    if !update.add_shops.is_empty() {
+        let account = backend.store.account(id).await?;
+        backend.providers.check(
+            &account.row.credential,
+            &account.row.mch_id,
+            &update.add_shops,
+        )?;
+    }
+    let done = backend.store.update_account(call, id, update).await?;
+    backend.wake.notify_waiters();
+    Ok(pb::UpdateProviderAccountResponse {
+        account: Some(render_account(&done.row)?),
+        replayed: done.replayed,
+    })
+}
+
+pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {
+    let row = &account.row;
+    Ok(pb::ProviderAccount {
+        account_id: row.id.0,
+        protocol: row.protocol.clone(),
+        mch_id: row.mch_id.to_string(),
+        credential: row.credential.to_string(),
+        appids: appids(row)?.iter().map(ToString::to_string).collect(),
+        shop_ids: account.shops.iter().map(|shop| shop.0).collect(),
+        client_ip: row.client_ip.clone(),
+        min_amount_fen: row.min_amount_fen.0,
+        max_amount_fen: row.max_amount_fen.0,
+        sends_per_second: row.sends_per_second,
+        queries_per_second: row.queries_per_second,
+        confirm_refusals: row.confirm_refusals,
+        enabled: row.enabled,
+        breaker: Some(pb::Breaker {
+            open: row.breaker_code.is_some(),
+            code: row.breaker_code.clone().unwrap_or_default(),
+            probe_time: convert::optional_time(row.breaker_until),
+        }),
+        create_time: convert::time(row.create_time),
+    })
+}

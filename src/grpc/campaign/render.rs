@@ -1,0 +1,58 @@
+//! Campaigns on the wire.
+
+use super::{convert, pb};
+use crate::domain::text::Texts;
+use crate::store::campaign::Campaign;
+
+pub(super) fn render(campaign: &Campaign) -> pb::Campaign {
+    let row = &campaign.row;
+    pb::Campaign {
+        campaign_id: row.id.0,
+        shop_id: row.shop_id.0,
+        code: row.code.to_string(),
+        kind: convert::campaign_kind(row.kind),
+        state: convert::campaign_state(row.state),
+        amount: Some(pb::AmountRule {
+            r#type: convert::amount_type(row.amount_type),
+            min_fen: row.min_amount_fen.0,
+            max_fen: row.max_amount_fen.0,
+        }),
+        texts: Some(render_texts(&campaign.texts)),
+        revision: row.revision,
+        account_id: row.account_id.0,
+        appid: row.appid.to_string(),
+        start_time: convert::time(row.start_time),
+        end_time: convert::optional_time(row.end_time),
+        stock_count: row.stock_count.unwrap_or(0),
+        issued_count: row.issued_count,
+        budget: Some(budget(campaign)),
+        etag: row.version.to_string(),
+        create_time: convert::time(row.create_time),
+        update_time: convert::time(row.update_time),
+    }
+}
+
+fn render_texts(texts: &Texts) -> pb::RedPacketTexts {
+    pb::RedPacketTexts {
+        send_name: texts.send_name.clone(),
+        act_name: texts.act_name.clone(),
+        wishing: texts.wishing.clone(),
+        remark: texts.remark.clone(),
+        scene_id: texts
+            .scene_id
+            .map(|scene| scene.code().to_owned())
+            .unwrap_or_default(),
+    }
+}
+
+pub(super) fn budget(campaign: &Campaign) -> pb::Budget {
+    let row = &campaign.row;
+    pb::Budget {
+        granted_fen: row.granted_fen.0,
+        defunded_fen: row.defunded_fen.0,
+        available_fen: row.available().0,
+        held_fen: row.held().0,
+        transit_fen: row.transit_fen.0,
+        paid_fen: row.paid_fen.0,
+    }
+}

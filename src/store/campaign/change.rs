@@ -1,0 +1,201 @@
+//! What an operator changes of a campaign. The row is locked, and written only
+//! where its version is the one that was read.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use super::super::entity::campaign::{Column, Entity, Model};
+use super::super::journal::campaign_entry;
+use super::super::request::Call;
+use super::super::tx::{Fault, Tx};
+use super::Update;
+use crate::domain::campaign::{CampaignState, Verb};
+use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::ledger::Posting;
+use crate::domain::money::BUDGET_MAX;
+use crate::domain::state::Position;
+use crate::domain::{Error, Fen, Reason, account, missing};
+
+impl Tx {
+    pub(super) async fn update_campaign(
+        &self,
+        call: &Call,
+        before: Model,
+        update: Update,
+    ) -> Result<(), Fault> {
+        if before.state == CampaignState::Ended {
+            return Err(ended(before.id).into());
+        }
+        if update
+            .version
+            .is_some_and(|version| version != before.version)
+        {
+            let text = "the campaign has changed since you read it; read it again".to_owned();
+            return Err(Error::new(Reason::EtagMismatch, text)
+                .fact("etag", before.version)
+                .into());
+        }
+        let mut after = before.clone();
+        after.start_time = update.start.unwrap_or(before.start_time);
+        after.end_time = update.end.unwrap_or(before.end_time);
+        after.stock_count = update.stock.unwrap_or(before.stock_count);
+        if after.end_time.is_some_and(|end| end <= after.start_time) {
+            let text = "end_time must be after start_time".to_owned();
+            return Err(Error::field("end_time", Reason::TimeRangeInvalid, text).into());
+        }
+        if after
+            .stock_count
+            .is_some_and(|stock| stock < before.issued_count)
+        {
+            let text = format!("{} packets are issued already", before.issued_count);
+            return Err(Error::field("stock_count", Reason::OutOfRange, text).into());
+        }
+        if let Some(texts) = &update.texts {
+            let payer = self.account_of(before.shop_id, before.account_id).await?;
+            account::accepts(
+                payer.min_amount_fen..=payer.max_amount_fen,
+                before.min_amount_fen,
+                before.max_amount_fen,
+                Some(texts),
+            )?;
+            after.revision += 1;
+            self.insert_revision(before.id, after.revision, texts)
+                .await?;
+        }
+        self.keep_campaign(&before, after, "UPDATED", None, &call.actor)
+            .await
+    }
+
+    pub(super) async fn turn_campaign(
+        &self,
+        call: &Call,
+        before: Model,
+        verb: Verb,
+    ) -> Result<(), Fault> {
+        let Some(state) = before.state.after(verb) else {
+            let text = format!("a campaign that is {} cannot do this", before.state.name());
+            let error = Error::new(Reason::CampaignState, text);
+            return Err(error
+                .fact("campaign_id", before.id)
+                .fact("state", before.state.name())
+                .into());
+        };
+        if state == before.state {
+            return Ok(());
+        }
+        let kind = match state {
+            CampaignState::Active => "ACTIVATED",
+            CampaignState::Paused => "PAUSED",
+            CampaignState::Ended | CampaignState::Draft => "ENDED",
+        };
+        let after = Model {
+            state,
+            ..before.clone()
+        };
+        self.keep_campaign(&before, after, kind, None, &call.actor)
+            .await
+    }
+
+    pub(super) async fn move_money(
+        &self,
+        call: &Call,
+        before: Model,
+        posting: Posting,
+    ) -> Result<(), Fault> {
+        let mut after = before.clone();
+        let amount = posting.amount();
+        if posting.to() == Position::Available {
+            if before.state == CampaignState::Ended {
+                return Err(ended(before.id).into());
+            }
+            after.granted_fen = before
+                .granted_fen
+                .checked_add(amount)
+                .filter(|sum| *sum <= BUDGET_MAX)
+                .ok_or_else(|| {
+                    Error::field(
+                        "amount_fen",
+                        Reason::AmountOverflow,
+                        "a budget holds at most 2^62 fen".to_owned(),
+                    )
+                })?;
+            return self
+                .keep_campaign(&before, after, "FUNDED", Some(posting), &call.actor)
+                .await;
+        }
+        if before.available() < amount {
+            let text = format!(
+                "only {} yuan are free; the rest is in packets",
+                before.available()
+            );
+            let error =
+                Error::new(Reason::BudgetInUse, text).fact("available_fen", before.available().0);
+            return Err(error.fact("required_fen", amount.0).into());
+        }
+        after.defunded_fen = Fen(before.defunded_fen.0 + amount.0);
+        self.keep_campaign(&before, after, "DEFUNDED", Some(posting), &call.actor)
+            .await
+    }
+
+    /// Writes what an operator changed: only the columns that he can change, for
+    /// the money of packets moves on beside him on SQLite's single writer or
+    /// behind the row lock.
+    async fn keep_campaign(
+        &self,
+        before: &Model,
+        mut after: Model,
+        kind: &'static str,
+        posting: Option<Posting>,
+        actor: &str,
+    ) -> Result<(), Fault> {
+        after.version = before.version + 1;
+        after.update_time = self.now();
+        let changed = Entity::update_many()
+            .col_expr(Column::State, Expr::value(after.state))
+            .col_expr(Column::Revision, Expr::value(after.revision))
+            .col_expr(Column::StartTime, Expr::value(after.start_time))
+            .col_expr(Column::EndTime, Expr::value(after.end_time))
+            .col_expr(Column::StockCount, Expr::value(after.stock_count))
+            .col_expr(Column::GrantedFen, Expr::value(after.granted_fen))
+            .col_expr(Column::DefundedFen, Expr::value(after.defunded_fen))
+            .col_expr(Column::Version, Expr::value(after.version))
+            .col_expr(Column::UpdateTime, Expr::value(after.update_time))
+            .filter(Column::Id.eq(after.id))
+            .filter(Column::Version.eq(before.version))
+            .exec(self)
+            .await?;
+        if changed.rows_affected != 1 {
+            return Err(Error::new(
+                Reason::ConcurrentUpdate,
+                "somebody else changed it first; repeat the call".to_owned(),
+            )
+            .into());
+        }
+        self.append(vec![campaign_entry(
+            &after,
+            Some(before.state.name()),
+            kind,
+            posting,
+            actor,
+        )])
+        .await
+    }
+
+    /// A campaign of a shop, locked until the unit ends.
+    pub(super) async fn lock_campaign(&self, shop: ShopId, id: CampaignId) -> Result<Model, Fault> {
+        let row = Entity::find_by_id(id)
+            .filter(Column::ShopId.eq(shop))
+            .lock_exclusive()
+            .one(self)
+            .await?;
+        Ok(row.ok_or_else(|| missing::campaign(id))?)
+    }
+}
+
+fn ended(id: CampaignId) -> Error {
+    Error::new(
+        Reason::CampaignEnded,
+        "the campaign has ended for ever".to_owned(),
+    )
+    .fact("campaign_id", id)
+}

@@ -1,0 +1,153 @@
+//! Making a campaign.
+
+use sea_orm::{EntityTrait, Set};
+
+use super::super::account::appids;
+use super::super::entity::campaign::{ActiveModel, Entity};
+use super::super::entity::{account_shop, campaign_revision, provider_account, shop};
+use super::super::journal::campaign_entry;
+use super::super::request::{Call, Claimed, Written};
+use super::super::tx::{Fault, Tx, is_duplicate};
+use super::{Campaign, Draft};
+use crate::domain::campaign::{CampaignKind, CampaignState};
+use crate::domain::id::{AccountId, CampaignId, ShopId};
+use crate::domain::text::{Appid, Texts};
+use crate::domain::{Error, Fen, Reason, Result, account, missing};
+
+impl Tx {
+    pub(super) async fn create_campaign(
+        &self,
+        call: &Call,
+        draft: Draft,
+        id: CampaignId,
+    ) -> Result<Written<Campaign>, Fault> {
+        if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
+            return Ok(Written {
+                row: self.campaign(draft.shop, CampaignId(resource)).await?,
+                replayed: true,
+            });
+        }
+        let payer = self.account_of(draft.shop, draft.account).await?;
+        let appid = default_appid(&payer, draft.appid.as_ref())?;
+        let bounds = payer.min_amount_fen..=payer.max_amount_fen;
+        account::accepts(
+            bounds,
+            draft.amount.min(),
+            draft.amount.max(),
+            Some(&draft.texts),
+        )?;
+        let now = self.now();
+        let row = ActiveModel {
+            id: Set(id),
+            shop_id: Set(draft.shop),
+            code: Set(draft.code.clone()),
+            kind: Set(draft.kind),
+            state: Set(CampaignState::Draft),
+            amount_type: Set(draft.amount.kind()),
+            min_amount_fen: Set(draft.amount.min()),
+            max_amount_fen: Set(draft.amount.max()),
+            revision: Set(1),
+            account_id: Set(draft.account),
+            appid: Set(appid),
+            start_time: Set(draft.start.unwrap_or(now)),
+            end_time: Set(draft.end),
+            stock_count: Set(draft.stock),
+            issued_count: Set(0),
+            granted_fen: Set(Fen::ZERO),
+            defunded_fen: Set(Fen::ZERO),
+            debited_fen: Set(Fen::ZERO),
+            credited_fen: Set(Fen::ZERO),
+            transit_fen: Set(Fen::ZERO),
+            paid_fen: Set(Fen::ZERO),
+            version: Set(1),
+            create_time: Set(now),
+            update_time: Set(now),
+        };
+        if let Err(error) = Entity::insert(row).exec_without_returning(self).await {
+            return Err(if is_duplicate(&error) {
+                taken(&draft).into()
+            } else {
+                error.into()
+            });
+        }
+        self.insert_revision(id, 1, &draft.texts).await?;
+        let campaign = self.campaign(draft.shop, id).await?;
+        self.append(vec![campaign_entry(
+            &campaign.row,
+            None,
+            "CREATED",
+            None,
+            &call.actor,
+        )])
+        .await?;
+        Ok(Written {
+            row: campaign,
+            replayed: false,
+        })
+    }
+
+    pub(super) async fn insert_revision(
+        &self,
+        id: CampaignId,
+        revision: i64,
+        texts: &Texts,
+    ) -> Result<(), Fault> {
+        let texts =
+            serde_json::to_string(texts).map_err(|e| Error::internal("texts are no JSON", e))?;
+        let row = campaign_revision::ActiveModel {
+            campaign_id: Set(id),
+            revision: Set(revision),
+            texts: Set(texts),
+            create_time: Set(self.now()),
+        };
+        campaign_revision::Entity::insert(row)
+            .exec_without_returning(self)
+            .await?;
+        Ok(())
+    }
+
+    /// An account that a shop may pay through.
+    pub(in crate::store) async fn account_of(
+        &self,
+        shop: ShopId,
+        id: AccountId,
+    ) -> Result<provider_account::Model, Fault> {
+        let known = shop::Entity::find_by_id(shop).one(self).await?;
+        known.ok_or_else(|| missing::shop(shop))?;
+        let granted = account_shop::Entity::find_by_id((id, shop))
+            .one(self)
+            .await?;
+        let row = provider_account::Entity::find_by_id(id).one(self).await?;
+        match (granted, row) {
+            (Some(_), Some(row)) => Ok(row),
+            _ => Err(missing::account(id).into()),
+        }
+    }
+}
+
+/// The appid that sends: the one asked for if the account has it, else its first.
+fn default_appid(payer: &provider_account::Model, asked: Option<&Appid>) -> Result<Appid> {
+    let appids = appids(payer)?;
+    let found = match asked {
+        Some(appid) => appids.into_iter().find(|a| a == appid),
+        None => appids.into_iter().next(),
+    };
+    found.ok_or_else(|| {
+        Error::field(
+            "appid",
+            Reason::AppidInvalid,
+            "this appid is not bound to the account's merchant".to_owned(),
+        )
+    })
+}
+
+fn taken(draft: &Draft) -> Error {
+    let (field, text) = match draft.kind {
+        CampaignKind::Named => ("code", "the shop has a campaign of this code"),
+        CampaignKind::Direct => (
+            "kind",
+            "the shop has a campaign of this code, or a DIRECT campaign already",
+        ),
+    };
+    Error::new(Reason::AlreadyExists, text.to_owned()).fact("field", field)
+}

@@ -1,0 +1,99 @@
+//! Reading campaigns back.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use super::super::Store;
+use super::super::entity::{campaign, campaign_revision, issuance};
+use super::super::page::{Page, page_query};
+use super::super::read::{Tally, tally};
+use super::super::tx::{End, Fault, Tx, to_error};
+use super::Campaign;
+use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::{Error, Fen, Result, State, missing};
+
+/// A campaign of a shop with its texts.
+async fn campaign(
+    db: &impl ConnectionTrait,
+    shop: ShopId,
+    id: CampaignId,
+) -> Result<Campaign, Fault> {
+    let row = campaign::Entity::find_by_id(id)
+        .filter(campaign::Column::ShopId.eq(shop))
+        .one(db)
+        .await?;
+    with_texts(db, row.ok_or_else(|| missing::campaign(id))?).await
+}
+
+async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
+    let revision = campaign_revision::Entity::find_by_id((row.id, row.revision))
+        .one(db)
+        .await?;
+    let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
+    let texts = serde_json::from_str(&revision.texts)
+        .map_err(|e| Error::internal("stored texts are no JSON", e))?;
+    Ok(Campaign { row, texts })
+}
+
+impl Tx {
+    /// A campaign of a shop with its texts.
+    pub(super) async fn campaign(&self, shop: ShopId, id: CampaignId) -> Result<Campaign, Fault> {
+        campaign(self, shop, id).await
+    }
+}
+
+impl Store {
+    /// One campaign.
+    ///
+    /// # Errors
+    /// CAMPAIGN_NOT_FOUND.
+    pub async fn campaign(&self, shop: ShopId, id: CampaignId) -> Result<Campaign> {
+        Ok(campaign(self.reader(), shop, id).await?)
+    }
+
+    /// A page of campaigns.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn campaigns(&self, shop: ShopId, page: Page) -> Result<Vec<Campaign>> {
+        let rows = page_query(campaign::Entity::find(), campaign::Column::Id, page)
+            .filter(campaign::Column::ShopId.eq(shop))
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        let mut campaigns = Vec::with_capacity(rows.len());
+        for row in rows {
+            campaigns.push(with_texts(self.reader(), row).await?);
+        }
+        Ok(campaigns)
+    }
+
+    /// A campaign and its packets by state, read in one instant.
+    ///
+    /// # Errors
+    /// CAMPAIGN_NOT_FOUND.
+    pub async fn campaign_stats(
+        &self,
+        shop: ShopId,
+        id: CampaignId,
+    ) -> Result<(Campaign, BTreeMap<State, Tally>)> {
+        self.write_or_try(End::RollBack, move |tx| {
+            Box::pin(async move {
+                let found = campaign(tx, shop, id).await?;
+                // On SQLite the writer's turn, on PostgreSQL the row's lock keeps
+                // packets from moving between the two reads.
+                tx.lock_campaign(shop, id).await?;
+                let rows = tally(tx, issuance::Column::CampaignId.eq(id)).await?;
+                let mut stats: BTreeMap<State, Tally> = BTreeMap::new();
+                for row in rows {
+                    let tally = stats.entry(row.state).or_default();
+                    tally.count += row.packets;
+                    tally.sum = Fen(tally.sum.0 + row.fen);
+                }
+                Ok((found, stats))
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,227 @@
+//! The statements of a settlement.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Set};
+
+use super::super::Store;
+use super::super::claim::DISPATCHER;
+use super::super::entity::{attempt, issuance, journal, provider_exchange};
+use super::super::journal::{Change, issuance_entry};
+use super::super::tx::{Fault, Tx};
+use super::{Answer, Settlement, outcome_word};
+use crate::domain::id::{AttemptId, ExchangeId};
+use crate::domain::ledger::Posting;
+use crate::domain::machine::Step;
+use crate::domain::outcome::{QueryOutcome, SendOutcome};
+use crate::domain::{Result, State};
+
+impl Tx {
+    /// A closed number that was paid after all: nobody may send the packet again
+    /// before a person has looked.
+    pub(super) async fn freeze(
+        &self,
+        row: &mut issuance::Model,
+    ) -> Result<journal::ActiveModel, Fault> {
+        issuance::Entity::update_many()
+            .col_expr(issuance::Column::Frozen, Expr::value(true))
+            .col_expr(issuance::Column::Version, Expr::value(row.version + 1))
+            .col_expr(issuance::Column::UpdateTime, Expr::value(self.now()))
+            .filter(issuance::Column::Id.eq(row.id))
+            .exec(self)
+            .await?;
+        let change = Change {
+            before: row,
+            from: Some(row.state),
+            to: row.state,
+            kind: "CONTRADICTION",
+            reason: Some("PAID_AFTER_CLOSED".to_owned()),
+            posting: None,
+            seq: row.version + 1,
+        };
+        let entry = issuance_entry(change, DISPATCHER, self.now());
+        row.version += 1;
+        row.frozen = true;
+        Ok(entry)
+    }
+
+    /// A late answer may be news: ask soon. One question too many does no harm.
+    pub(super) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
+        issuance::Entity::update_many()
+            .col_expr(issuance::Column::DueTime, Expr::value(Some(self.now())))
+            .filter(issuance::Column::Id.eq(row.id))
+            .filter(issuance::Column::State.is_in([State::Unknown, State::Review, State::Sent]))
+            .exec(self)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) fn exchange_row(
+        &self,
+        store: &Store,
+        settlement: &Settlement,
+        id: ExchangeId,
+        late: bool,
+    ) -> Result<provider_exchange::ActiveModel> {
+        let seal = |what: &str, bytes: &[u8]| {
+            store
+                .keys()
+                .seal(&exchange_column(what, settlement.attempt), bytes)
+        };
+        let exchange = &settlement.exchange;
+        Ok(provider_exchange::ActiveModel {
+            id: Set(id),
+            attempt_id: Set(settlement.attempt),
+            call: Set(exchange.call.to_owned()),
+            request_cipher: Set(seal("request", &exchange.request)?),
+            response_cipher: Set(exchange
+                .response
+                .as_deref()
+                .map(|bytes| seal("response", bytes))
+                .transpose()?),
+            http_status: Set(exchange.http_status.map(i32::from)),
+            outcome: Set(outcome_word(&settlement.answer)),
+            late: Set(late),
+            duration_ms: Set(exchange.duration_ms),
+            create_time: Set(self.now()),
+        })
+    }
+
+    pub(super) fn entry_of(
+        &self,
+        row: &issuance::Model,
+        step: &Step,
+    ) -> Option<journal::ActiveModel> {
+        let news = step.state != row.state || step.contradiction;
+        news.then(|| {
+            let change = Change {
+                before: row,
+                from: Some(row.state),
+                to: step.state,
+                kind: if step.contradiction {
+                    "CONTRADICTION"
+                } else {
+                    step.state.name()
+                },
+                reason: step.last_error.clone(),
+                posting: Posting::of_transition(row.state, step.state, row.amount_fen),
+                seq: row.version + 1,
+            };
+            issuance_entry(change, DISPATCHER, self.now())
+        })
+    }
+
+    pub(super) async fn move_attempt(
+        &self,
+        settlement: &Settlement,
+        before: &attempt::Model,
+        step: &Step,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let mut row = attempt::ActiveModel {
+            id: Set(before.id),
+            state: Set(step.state),
+            doubtful: Set(before.doubtful || step.note_doubt),
+            update_time: Set(now),
+            ..Default::default()
+        };
+        if step.note_refusal {
+            row.refuse_time = Set(Some(now));
+        }
+        if step.note_not_found && before.not_found_time.is_none() {
+            row.not_found_time = Set(Some(now));
+        }
+        if step.state == State::Sent && before.accept_time.is_none() {
+            row.accept_time = Set(Some(now));
+        }
+        if step.last_error.is_some() {
+            row.last_error = Set(step.last_error.clone());
+        }
+        let number = provider_number(&settlement.answer);
+        if !number.is_empty() {
+            row.provider_order_no = Set(number.to_owned());
+        }
+        attempt::Entity::update(row).exec(self).await?;
+        Ok(())
+    }
+
+    pub(super) async fn move_issuance(
+        &self,
+        settlement: &Settlement,
+        row: &mut issuance::Model,
+        step: &Step,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let changed = step.state != row.state || step.contradiction;
+        let due = step
+            .plan
+            .map(|plan| now.plus(plan.spread(settlement.random)));
+        let mut update = issuance::Entity::update_many()
+            .col_expr(issuance::Column::State, Expr::value(step.state))
+            .col_expr(
+                issuance::Column::Job,
+                Expr::value(step.plan.map(|plan| plan.job)),
+            )
+            .col_expr(issuance::Column::DueTime, Expr::value(due))
+            .col_expr(
+                issuance::Column::Version,
+                Expr::value(row.version + i64::from(changed)),
+            )
+            .col_expr(
+                issuance::Column::Frozen,
+                Expr::value(row.frozen || step.contradiction),
+            );
+        if changed {
+            update = update.col_expr(issuance::Column::UpdateTime, Expr::value(now));
+        }
+        if let Some(error) = &step.last_error {
+            update = update.col_expr(
+                issuance::Column::LastError,
+                Expr::value(Some(error.clone())),
+            );
+        }
+        if step.state == State::Sent && row.send_time.is_none() {
+            update = update.col_expr(issuance::Column::SendTime, Expr::value(Some(now)));
+        }
+        if let Answer::Query(QueryOutcome::Known(report)) = &settlement.answer {
+            if step.state == State::Received {
+                let at = report.received_at.unwrap_or(now);
+                update = update.col_expr(issuance::Column::ReceiveTime, Expr::value(Some(at)));
+            }
+            if step.state == State::Refunded {
+                let at = report.refunded_at.unwrap_or(now);
+                update = update.col_expr(issuance::Column::RefundTime, Expr::value(Some(at)));
+            }
+        }
+        let moved = update
+            .filter(issuance::Column::Id.eq(row.id))
+            .filter(issuance::Column::Fence.eq(settlement.fence))
+            .filter(issuance::Column::State.eq(row.state))
+            .exec(self)
+            .await?;
+        if moved.rows_affected != 1 {
+            return Err(Fault::Again);
+        }
+        Ok(())
+    }
+}
+
+fn provider_number(answer: &Answer) -> &str {
+    match answer {
+        Answer::Send(SendOutcome::Accepted { provider_order_no }) => provider_order_no,
+        Answer::Query(QueryOutcome::Known(report)) => &report.provider_order_no,
+        Answer::Send(
+            SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
+        )
+        | Answer::Query(
+            QueryOutcome::NotFound
+            | QueryOutcome::Rejected(_)
+            | QueryOutcome::Unknown(_)
+            | QueryOutcome::Mismatch { .. },
+        ) => "",
+    }
+}
+
+/// The associated data of an exchange's ciphertext.
+fn exchange_column(what: &str, attempt: AttemptId) -> String {
+    format!("exchange.{what}/{attempt}")
+}
