@@ -10,6 +10,7 @@ mod chaos;
 mod golden;
 mod layering;
 mod measure;
+mod poison;
 mod provider;
 mod sending;
 mod simulator;
