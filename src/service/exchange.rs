@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
 use crate::clock;
-use crate::domain::State;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{QueryOutcome, SendOutcome};
 use crate::domain::schedule::Job;
+use crate::domain::{Reason, Result, State};
 use crate::provider::{Payment, Provider, Said};
 use crate::store::Store;
 use crate::store::claim::Claimed;
@@ -284,24 +284,39 @@ pub(super) async fn settle_all(
     let mut batch = Vec::with_capacity(SETTLE_MAX);
     while answers.recv_many(&mut batch, SETTLE_MAX).await > 0 {
         let settlements = std::mem::take(&mut batch);
-        for pause_ms in [50, 200, 1_000, 0] {
-            match store.settle(settlements.clone()).await {
-                Ok(done) => {
-                    for settled in done {
-                        report(&metrics, &settled);
-                    }
-                    break;
+        let Err(error) = settle(&store, &metrics, settlements.clone()).await else {
+            continue;
+        };
+        // One that cannot be written down must not keep its neighbours from it.
+        if error.reason == Reason::Internal && settlements.len() > 1 {
+            tracing::warn!(%error, answers = settlements.len(), "not settled together; each on its own now");
+            for settlement in settlements {
+                let issuance_id = settlement.issuance.0;
+                if let Err(error) = settle(&store, &metrics, vec![settlement]).await {
+                    tracing::error!(%error, issuance_id, "not settled; it is asked about when its lease ends");
                 }
-                Err(error) if pause_ms == 0 => {
-                    tracing::error!(%error, answers = settlements.len(), "not settled; each is asked about when its lease ends");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, answers = settlements.len(), "could not settle; trying again");
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                }
+            }
+        } else {
+            tracing::error!(%error, answers = settlements.len(), "not settled; each is asked about when its lease ends");
+        }
+    }
+}
+
+/// Settles answers in one transaction; tries again as long as that may help.
+async fn settle(store: &Store, metrics: &Metrics, settlements: Vec<Settlement>) -> Result<()> {
+    for pause_ms in [50, 200, 1_000] {
+        match store.settle(settlements.clone()).await {
+            Ok(done) => return Ok(done.iter().for_each(|settled| report(metrics, settled))),
+            Err(error) if error.reason == Reason::Internal => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, answers = settlements.len(), "could not settle; trying again");
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             }
         }
     }
+    let done = store.settle(settlements).await?;
+    done.iter().for_each(|settled| report(metrics, settled));
+    Ok(())
 }
 
 fn report(metrics: &Metrics, settled: &crate::store::settle::Settled) {

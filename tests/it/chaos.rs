@@ -204,8 +204,8 @@ async fn campaign(db: TestDb, replicas: usize, cycles: u64, seed: u64) -> Vec<&'
         errors.len().to_string(),
     );
     row(
-        "samples that the database did not answer",
-        samples.failed.to_string(),
+        "samples not answered, the slowest in ms",
+        format!("{} {}", samples.failed, samples.slowest.as_millis()),
     );
     row(
         "seconds of killing, until the end, in all",

@@ -19,6 +19,7 @@ mod layering;
 mod limits;
 mod measure;
 mod permissions;
+mod poison;
 mod provider;
 mod replicas;
 mod schema;

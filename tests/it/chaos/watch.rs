@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hongbao::store::{Settings, Store};
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, Statement};
@@ -42,6 +42,8 @@ pub struct Samples {
     pub findings: Vec<String>,
     /// Samples that the database did not answer.
     pub failed: u64,
+    /// How long one took at most.
+    pub slowest: Duration,
 }
 
 impl Sampler {
@@ -51,7 +53,10 @@ impl Sampler {
         let task = tokio::spawn(async move {
             let mut samples = Samples::default();
             while !told.load(Ordering::Relaxed) {
-                match store.verify().await {
+                let since = Instant::now();
+                let verified = store.verify().await;
+                samples.slowest = samples.slowest.max(since.elapsed());
+                match verified {
                     Ok(findings) => {
                         samples.taken += 1;
                         for finding in findings {
