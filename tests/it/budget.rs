@@ -85,10 +85,7 @@ async fn exactly_the_budget_is_issued(db: TestDb) {
     }
     let budget = client.budget(SHOP, campaign).await;
     assert_eq!((budget.available_fen, budget.held_fen), (99, 0));
-    assert_eq!(
-        (budget.transit_fen, budget.paid_fen),
-        (0, ENOUGH_FOR * 100)
-    );
+    assert_eq!((budget.transit_fen, budget.paid_fen), (0, ENOUGH_FOR * 100));
     assert_eq!(app.simulator.books().payments().len() as i64, ENOUGH_FOR);
     app.assert_sound().await;
     app.stop().await;
@@ -112,7 +109,10 @@ async fn exactly_the_stock_is_issued(db: TestDb) {
     };
     let found = client.campaigns().get_campaign(request).await.unwrap();
     let found = found.into_inner().campaign.unwrap();
-    assert_eq!((found.issued_count, found.stock_count), (ENOUGH_FOR, ENOUGH_FOR));
+    assert_eq!(
+        (found.issued_count, found.stock_count),
+        (ENOUGH_FOR, ENOUGH_FOR)
+    );
     app.assert_sound().await;
     app.stop().await;
 }
@@ -137,8 +137,16 @@ async fn operate(client: Client, campaign: i64, phase: Arc<AtomicU8>) -> usize {
             2 => ask!(activate_campaign, ActivateCampaignRequest {}),
             3 => ask!(defund_campaign, DefundCampaignRequest { amount_fen: 300 }),
             _ => {
-                let mask = prost_types::FieldMask { paths: vec!["stock_count".into()] };
-                ask!(update_campaign, UpdateCampaignRequest { update_mask: Some(mask), stock_count: 100_000 + turns as i64 })
+                let mask = prost_types::FieldMask {
+                    paths: vec!["stock_count".into()],
+                };
+                ask!(
+                    update_campaign,
+                    UpdateCampaignRequest {
+                        update_mask: Some(mask),
+                        stock_count: 100_000 + turns as i64
+                    }
+                )
             }
         };
         if let Err(status) = answer {
@@ -166,7 +174,9 @@ async fn operators_race_with_senders(db: TestDb) {
     let app = TestApp::start_with(db, options).await;
     let account = account(&app).await;
     let client = &app.client;
-    let campaign = client.make_campaign(client.draft(SHOP, account, "race"), 5_000).await;
+    let campaign = client
+        .make_campaign(client.draft(SHOP, account, "race"), 5_000)
+        .await;
     let phase = Arc::new(AtomicU8::new(RUNNING));
     let senders: Vec<_> = (0..8)
         .map(|sender| {
@@ -184,7 +194,9 @@ async fn operators_race_with_senders(db: TestDb) {
                         Err(status) => {
                             let reason = reason(&status);
                             let fair = match reason.as_str() {
-                                "BUDGET_EXHAUSTED" | "CAMPAIGN_PAUSED" | "CONCURRENT_UPDATE" => true,
+                                "BUDGET_EXHAUSTED" | "CAMPAIGN_PAUSED" | "CONCURRENT_UPDATE" => {
+                                    true
+                                }
                                 "CAMPAIGN_ENDED" => phase.load(Ordering::SeqCst) != RUNNING,
                                 _ => false,
                             };
@@ -216,16 +228,30 @@ async fn operators_race_with_senders(db: TestDb) {
     client.campaigns().end_campaign(end).await.unwrap();
     tokio::time::sleep(Duration::from_millis(250)).await;
     phase.store(OVER, Ordering::SeqCst);
-    let accepted: usize = join_all(senders).await.into_iter().map(Result::unwrap).sum();
-    let turns: usize = join_all(operators).await.into_iter().map(Result::unwrap).sum();
+    let accepted: usize = join_all(senders)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .sum();
+    let turns: usize = join_all(operators)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .sum();
     println!("{accepted} packets, {turns} turns of operators");
-    assert!(accepted > 50 && turns > 50, "{accepted} packets, {turns} turns");
+    assert!(
+        accepted > 50 && turns > 50,
+        "{accepted} packets, {turns} turns"
+    );
     for n in 0.. {
         let findings = app.store().verify().await.unwrap();
         assert!(findings.is_empty(), "{findings:?}");
         let budget = client.budget(SHOP, campaign).await;
         let sum = budget.defunded_fen + budget.available_fen + budget.held_fen;
-        assert_eq!(budget.granted_fen, sum + budget.transit_fen + budget.paid_fen);
+        assert_eq!(
+            budget.granted_fen,
+            sum + budget.transit_fen + budget.paid_fen
+        );
         if budget.held_fen == 0 && budget.transit_fen == 0 {
             break;
         }

@@ -74,7 +74,11 @@ fn rpcs() -> Vec<Rpc> {
 fn with(field: &FieldDescriptorProto, id: &str) -> Vec<u8> {
     let (mut bytes, number) = (Vec::new(), u32::try_from(field.number()).unwrap());
     if field.r#type() == Type::String {
-        encode_key(number, prost::encoding::WireType::LengthDelimited, &mut bytes);
+        encode_key(
+            number,
+            prost::encoding::WireType::LengthDelimited,
+            &mut bytes,
+        );
         encode_varint(id.len() as u64, &mut bytes);
         bytes.extend_from_slice(id.as_bytes());
     } else {
@@ -163,7 +167,9 @@ async fn every_rpc_asks_for_its_permission(db: TestDb) {
             other_shop = reason(&theirs);
             assert_eq!(other_shop, "SHOP_NOT_FOUND", "{name}");
             for (field, id) in things.foreign() {
-                let Some(field) = rpc.field(field) else { continue };
+                let Some(field) = rpc.field(field) else {
+                    continue;
+                };
                 let ask_id = async |id: &str| {
                     let message = [message.clone(), with(field, id)].concat();
                     ask(Some(only), message).await.expect_err(name)

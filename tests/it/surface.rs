@@ -13,13 +13,14 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_types::StatusExt as _;
 
 use crate::sending::ready;
-use crate::support::{Options, SHOP, TestApp, TestDb, on_both, reason};
+use crate::support::{Options, Raw, SHOP, TestApp, TestDb, on_both, reason};
 
 on_both!(
     health_names_every_service,
     reflection_lists_every_service,
     the_drain_ends_streams_and_is_bounded,
     a_deadline_never_pays_twice,
+    a_deadline_never_cuts_a_write_in_half,
     a_caller_in_a_loop_is_slowed_down,
     metrics_speak_of_calls_queue_and_money,
 );
@@ -71,16 +72,16 @@ async fn reflection_lists_every_service(db: TestDb) {
     let app = TestApp::start(db).await;
     macro_rules! listed {
         ($version:ident) => {{
-            use tonic_reflection::pb::$version as r;
             use r::server_reflection_request::MessageRequest;
             use r::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version as r;
             let mut client =
                 r::server_reflection_client::ServerReflectionClient::new(app.client.channel());
             let request = r::ServerReflectionRequest {
                 host: String::new(),
                 message_request: Some(MessageRequest::ListServices(String::new())),
             };
-            let asked = tokio_stream_of(request);
+            let asked = stream_of(request);
             let answer = client.server_reflection_info(asked).await.unwrap();
             let answer = answer.into_inner().message().await.unwrap().unwrap();
             match answer.message_response {
@@ -100,7 +101,7 @@ async fn reflection_lists_every_service(db: TestDb) {
     app.stop().await;
 }
 
-fn tokio_stream_of<T>(item: T) -> impl futures::Stream<Item = T> {
+fn stream_of<T>(item: T) -> impl futures::Stream<Item = T> {
     futures::stream::once(async { item })
 }
 
@@ -128,7 +129,16 @@ async fn the_drain_ends_streams_and_is_bounded(db: TestDb) {
     };
     let stream = app.client.issuances().watch_batch(watch).await.unwrap();
     let mut stream = stream.into_inner();
-    assert!(!stream.message().await.unwrap().unwrap().batch.unwrap().settled);
+    assert!(
+        !stream
+            .message()
+            .await
+            .unwrap()
+            .unwrap()
+            .batch
+            .unwrap()
+            .settled
+    );
     let watching = tokio::spawn(async move {
         loop {
             match stream.message().await {
@@ -160,7 +170,9 @@ async fn a_deadline_never_pays_twice(db: TestDb) {
     let campaign = ready(&app, 1_000).await;
     let wait = Duration::from_millis(300);
     // The provider pays and does not answer for three seconds.
-    let mut request = app.client.send_request(SHOP, campaign, "oSIM-TIMEOUT_AFTER-1");
+    let mut request = app
+        .client
+        .send_request(SHOP, campaign, "oSIM-TIMEOUT_AFTER-1");
     request.wait = true;
     let mut asked = Request::new(request.clone());
     asked.set_timeout(wait);
@@ -193,6 +205,31 @@ async fn a_deadline_never_pays_twice(db: TestDb) {
     app.stop().await;
 }
 
+async fn a_deadline_never_cuts_a_write_in_half(db: TestDb) {
+    let options = Options {
+        dispatcher: false,
+        ..Options::default()
+    };
+    let app = TestApp::start_with(db, options).await;
+    let campaign = ready(&app, 1_000).await;
+    let raw = Raw::connect(&app.db.url).await;
+    let request = app.client.send_request(SHOP, campaign, "oOne");
+    let held = raw.hold().await;
+    let mut asked = Request::new(request.clone());
+    asked.set_timeout(Duration::from_millis(400));
+    let status = app.client.issuances().send_red_packet(asked).await;
+    let status = status.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert_eq!(reason(&status), "DEADLINE_EXCEEDED");
+    held.rollback().await.unwrap();
+    // The work went on: the repeat finds it, or waits for it.
+    let again = app.client.issuances().send_red_packet(request).await;
+    assert!(again.unwrap().into_inner().replayed);
+    assert_eq!(raw.number("SELECT COUNT(*) FROM issuance").await, 1);
+    app.assert_sound().await;
+    app.stop().await;
+}
+
 async fn a_caller_in_a_loop_is_slowed_down(db: TestDb) {
     let options = Options {
         calls_per_second: 5,
@@ -212,7 +249,10 @@ async fn a_caller_in_a_loop_is_slowed_down(db: TestDb) {
     assert_eq!(reason(&status), "RATE_LIMITED");
     let wait = status.get_error_details().retry_info().unwrap().retry_delay;
     let wait = wait.unwrap();
-    assert!(wait > Duration::ZERO && wait <= Duration::from_millis(200), "{wait:?}");
+    assert!(
+        wait > Duration::ZERO && wait <= Duration::from_millis(200),
+        "{wait:?}"
+    );
     // Probes are no callers.
     let mut health = HealthClient::new(app.client.channel());
     for _ in 0..20 {
@@ -252,7 +292,10 @@ async fn metrics_speak_of_calls_queue_and_money(db: TestDb) {
     let mut absent = Vec::new();
     for _ in 0..60 {
         text = page(app.running.admin_addr, "/metrics").await;
-        absent = wanted.iter().filter(|line| !text.contains(**line)).collect();
+        absent = wanted
+            .iter()
+            .filter(|line| !text.contains(**line))
+            .collect();
         if absent.is_empty() {
             break;
         }
@@ -260,7 +303,12 @@ async fn metrics_speak_of_calls_queue_and_money(db: TestDb) {
     }
     assert!(absent.is_empty(), "{absent:?} is absent from\n{text}");
     assert!(!text.contains("oOne"), "a person is named");
-    for (path, good) in [("/livez", "200 OK"), ("/readyz", "200 OK"), ("/version", "hongbao"), ("/else", "404")] {
+    for (path, good) in [
+        ("/livez", "200 OK"),
+        ("/readyz", "200 OK"),
+        ("/version", "hongbao"),
+        ("/else", "404"),
+    ] {
         let text = page(app.running.admin_addr, path).await;
         assert!(text.contains(good), "{path}: {text}");
     }

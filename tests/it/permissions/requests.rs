@@ -181,51 +181,165 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         };
     }
     match name {
-        "CreateShop" => make!(CreateShopRequest { request_id, validate_only, name: "s".into() }),
+        "CreateShop" => make!(CreateShopRequest {
+            request_id,
+            validate_only,
+            name: "s".into()
+        }),
         "ListShops" => make!(ListShopsRequest {}),
         "CreateProviderAccount" => make!(CreateProviderAccountRequest {
-            request_id, validate_only, protocol: "wechat_pay_v2".into(), mch_id: "1900000109".into(),
-            credential: "simulator".into(), appids: vec!["wx".into()], shop_ids: vec![SHOP]
+            request_id,
+            validate_only,
+            protocol: "wechat_pay_v2".into(),
+            mch_id: "1900000109".into(),
+            credential: "simulator".into(),
+            appids: vec!["wx".into()],
+            shop_ids: vec![SHOP]
         }),
-        "UpdateProviderAccount" => make!(UpdateProviderAccountRequest { request_id, validate_only, account_id, enabled: Some(true) }),
+        "UpdateProviderAccount" => make!(UpdateProviderAccountRequest {
+            request_id,
+            validate_only,
+            account_id,
+            enabled: Some(true)
+        }),
         "GetProviderAccount" => make!(GetProviderAccountRequest { account_id }),
         "ListProviderAccounts" => make!(ListProviderAccountsRequest {}),
         "CreateApp" => {
-            let grants = vec![pb::Grant { permissions: vec![1], shop_ids: vec![SHOP], all_shops: false }];
-            make!(CreateAppRequest { request_id, validate_only, name: "a".into(), grants })
+            let grants = vec![pb::Grant {
+                permissions: vec![1],
+                shop_ids: vec![SHOP],
+                all_shops: false,
+            }];
+            make!(CreateAppRequest {
+                request_id,
+                validate_only,
+                name: "a".into(),
+                grants
+            })
         }
         "ListApps" => make!(ListAppsRequest {}),
-        "CreateApiKey" => make!(CreateApiKeyRequest { request_id, validate_only, app_id: 1 }),
+        "CreateApiKey" => make!(CreateApiKeyRequest {
+            request_id,
+            validate_only,
+            app_id: 1
+        }),
         "RevokeApiKey" => {
-            let key_id = things.with["CAMPAIGN_READ"].split('_').nth(1).unwrap().to_owned();
-            make!(RevokeApiKeyRequest { request_id, validate_only, key_id })
+            let key_id = things.with["CAMPAIGN_READ"]
+                .split('_')
+                .nth(1)
+                .unwrap()
+                .to_owned();
+            make!(RevokeApiKeyRequest {
+                request_id,
+                validate_only,
+                key_id
+            })
         }
         "UpsertRecipients" => {
-            let recipients = vec![pb::RecipientInput { uid: "new".into(), ..Default::default() }];
-            make!(UpsertRecipientsRequest { shop_id, request_id, validate_only, recipients })
+            let recipients = vec![pb::RecipientInput {
+                uid: "new".into(),
+                ..Default::default()
+            }];
+            make!(UpsertRecipientsRequest {
+                shop_id,
+                request_id,
+                validate_only,
+                recipients
+            })
         }
-        "GetRecipient" => make!(GetRecipientRequest { shop_id, r#ref: Some(pb::get_recipient_request::Ref::Uid(uid.clone())) }),
+        "GetRecipient" => make!(GetRecipientRequest {
+            shop_id,
+            r#ref: Some(pb::get_recipient_request::Ref::Uid(uid.clone()))
+        }),
         "ListRecipients" => make!(ListRecipientsRequest { shop_id }),
         "CreateCampaign" => {
             let draft = things.client.draft(shop_id, account_id, "new");
-            pb::CreateCampaignRequest { request_id, validate_only, ..draft }.encode_to_vec()
+            pb::CreateCampaignRequest {
+                request_id,
+                validate_only,
+                ..draft
+            }
+            .encode_to_vec()
         }
-        "GetCampaign" => make!(GetCampaignRequest { shop_id, campaign_id }),
+        "GetCampaign" => make!(GetCampaignRequest {
+            shop_id,
+            campaign_id
+        }),
         "ListCampaigns" => make!(ListCampaignsRequest { shop_id }),
         "UpdateCampaign" => {
-            let update_mask = Some(prost_types::FieldMask { paths: vec!["stock_count".into()] });
-            make!(UpdateCampaignRequest { shop_id, request_id, validate_only, campaign_id, update_mask })
+            let update_mask = Some(prost_types::FieldMask {
+                paths: vec!["stock_count".into()],
+            });
+            make!(UpdateCampaignRequest {
+                shop_id,
+                request_id,
+                validate_only,
+                campaign_id,
+                update_mask
+            })
         }
-        "ActivateCampaign" => make!(ActivateCampaignRequest { shop_id, request_id, validate_only, campaign_id }),
-        "PauseCampaign" => make!(PauseCampaignRequest { shop_id, request_id, validate_only, campaign_id }),
-        "EndCampaign" => make!(EndCampaignRequest { shop_id, request_id, validate_only, campaign_id }),
-        "FundCampaign" => make!(FundCampaignRequest { shop_id, request_id, validate_only, campaign_id, amount_fen: 1 }),
-        "DefundCampaign" => make!(DefundCampaignRequest { shop_id, request_id, validate_only, campaign_id, amount_fen: 1 }),
-        "GetCampaignStats" => make!(GetCampaignStatsRequest { shop_id, campaign_id }),
-        "SendToUsers" => make!(SendToUsersRequest { shop_id, request_id, validate_only, campaign_id, uids: vec![uid.clone()], source: 1 }),
-        "SendRedPacket" => make!(SendRedPacketRequest { shop_id, request_id, validate_only, campaign_id, openid: "oNew".into(), source: 1 }),
-        "Resend" => make!(ResendRequest { shop_id, request_id, validate_only, issuance_id }),
-        "GetIssuance" => make!(GetIssuanceRequest { shop_id, r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(issuance_id)) }),
+        "ActivateCampaign" => make!(ActivateCampaignRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id
+        }),
+        "PauseCampaign" => make!(PauseCampaignRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id
+        }),
+        "EndCampaign" => make!(EndCampaignRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id
+        }),
+        "FundCampaign" => make!(FundCampaignRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            amount_fen: 1
+        }),
+        "DefundCampaign" => make!(DefundCampaignRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            amount_fen: 1
+        }),
+        "GetCampaignStats" => make!(GetCampaignStatsRequest {
+            shop_id,
+            campaign_id
+        }),
+        "SendToUsers" => make!(SendToUsersRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            uids: vec![uid.clone()],
+            source: 1
+        }),
+        "SendRedPacket" => make!(SendRedPacketRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            openid: "oNew".into(),
+            source: 1
+        }),
+        "Resend" => make!(ResendRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            issuance_id
+        }),
+        "GetIssuance" => make!(GetIssuanceRequest {
+            shop_id,
+            r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(issuance_id))
+        }),
         "ListIssuances" => make!(ListIssuancesRequest { shop_id }),
         "GetBatch" => make!(GetBatchRequest { shop_id, batch_id }),
         "WatchBatch" => make!(WatchBatchRequest { shop_id, batch_id }),

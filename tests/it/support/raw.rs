@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
-use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{
+    ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
+    TransactionTrait as _,
+};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -29,6 +32,18 @@ impl Raw {
     pub async fn execute(&self, text: &str) -> u64 {
         let done = self.0.execute_raw(self.statement(text)).await.unwrap();
         done.rows_affected()
+    }
+
+    /// Keeps everybody else from writing packets until this is rolled back.
+    pub async fn hold(&self) -> DatabaseTransaction {
+        let held = self.0.begin().await.unwrap();
+        let text = if self.0.get_database_backend() == DbBackend::Postgres {
+            "LOCK TABLE issuance IN EXCLUSIVE MODE"
+        } else {
+            "UPDATE issuance SET version = version"
+        };
+        held.execute_raw(self.statement(text)).await.unwrap();
+        held
     }
 
     /// One number.
