@@ -18,6 +18,10 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/wire.rs", include_str!("wire.rs")),
     ("permissions.rs", include_str!("../permissions.rs")),
     ("idempotency.rs", include_str!("../idempotency.rs")),
+    (
+        "idempotency/replays.rs",
+        include_str!("../idempotency/replays.rs"),
+    ),
     ("budget.rs", include_str!("../budget.rs")),
     ("surface.rs", include_str!("../surface.rs")),
 ];

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    Statement, TransactionTrait as _,
+};
 
 use super::database::TestDb;
 
@@ -79,6 +82,18 @@ impl Raw {
     /// Runs a statement; gives how many rows it changed.
     pub async fn execute(&self, sql: &str) -> u64 {
         self.try_run(sql).await.unwrap()
+    }
+
+    /// Keeps everybody else from writing packets until this is rolled back.
+    pub async fn hold(&self) -> DatabaseTransaction {
+        let held = self.db.begin().await.unwrap();
+        let text = if self.db.get_database_backend() == sea_orm::DbBackend::Postgres {
+            "LOCK TABLE issuance IN EXCLUSIVE MODE"
+        } else {
+            "UPDATE issuance SET version = version"
+        };
+        held.execute_unprepared(text).await.unwrap();
+        held
     }
 
     /// Every table's rows, and the versions of what changes in place. Leased id
