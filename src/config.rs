@@ -153,7 +153,7 @@ impl Default for Dispatcher {
         Self {
             enabled: true,
             concurrency: 64,
-            lease_seconds: 60,
+            lease_seconds: 30,
             poll_ms: 200,
         }
     }

@@ -224,6 +224,7 @@ const UP: &[&str] = &[
         state TEXT NOT NULL CHECK (state IN ('SENDING', 'UNKNOWN', 'REVIEW', 'SENT', 'RECEIVED', 'REFUNDING', 'REFUNDED', 'FAILED')),
         send_count INTEGER NOT NULL CHECK (send_count > 0),
         query_count INTEGER NOT NULL DEFAULT 0,
+        queries_since_send INTEGER NOT NULL DEFAULT 0,
         doubtful BOOLEAN NOT NULL DEFAULT FALSE,
         first_send_time BIGINT NOT NULL,
         refuse_time BIGINT,

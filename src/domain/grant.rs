@@ -143,7 +143,7 @@ impl Principal {
         Err(Error::new(
             Reason::PermissionMissing,
             format!(
-                "this app holds no grant with {}; an operator can add one",
+                "this app holds no grant with {}; an operator can make an app that does (CreateApp)",
                 permission.name()
             ),
         )

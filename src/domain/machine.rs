@@ -104,7 +104,7 @@ pub struct Facts {
     pub state: State,
     /// How many requests to pay were made under its number, this one included.
     pub send_count: i32,
-    /// How many questions were asked, this one included.
+    /// How many questions were asked since the last request to pay, this one included.
     pub query_count: i32,
     /// When the first request to pay was made.
     pub first_sent_at: Timestamp,
@@ -164,7 +164,12 @@ pub const CONFIRM_AFTER: Duration = Duration::from_secs(20 * 60);
 /// some 24 hours after its first use.
 pub const RESEND_UNTIL: Duration = Duration::from_secs(20 * 3_600);
 /// Two answers "no such order" this far apart allow to send the same number again.
-pub const NOT_FOUND_APART: Duration = Duration::from_secs(5 * 60);
+/// The number makes it safe at any time; the pause spares a provider that is only slow.
+pub const NOT_FOUND_APART: Duration = Duration::from_secs(2 * 60);
+/// A daily limit is tried anew within this long after midnight, not by all at once.
+const AFTER_MIDNIGHT: Duration = Duration::from_secs(10 * 60);
+/// What is due past a point in time is spread over this long behind it.
+const SOON_PAST: Duration = Duration::from_secs(15);
 
 /// What the answer to a request to pay does. The attempt is SENDING: the caller
 /// holds its lease.
@@ -197,7 +202,12 @@ fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Ti
         RejectionKind::NumberConflict => review(code),
         // Proof only if no other request for this number exists; else ask.
         RejectionKind::Refused if facts.send_count == 1 && !facts.doubtful => {
-            let mut step = doubt(Plan::new(Job::Query, CONFIRM_AFTER), Some(code), facts, now);
+            let mut step = doubt(
+                Plan::once_past(Job::Query, CONFIRM_AFTER, SOON_PAST),
+                Some(code),
+                facts,
+                now,
+            );
             step.note_refusal = true;
             step
         }
@@ -208,7 +218,11 @@ fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Ti
             now,
         ),
         RejectionKind::DailyLimit => again(
-            Plan::once_past(Job::Send, now.next_beijing_midnight().since(now)),
+            Plan::once_past(
+                Job::Send,
+                now.next_beijing_midnight().since(now),
+                AFTER_MIDNIGHT,
+            ),
             code,
             facts,
             now,
@@ -257,7 +271,8 @@ pub fn after_query(
 ) -> Step {
     match outcome {
         QueryOutcome::Known(report) => {
-            let error = (!report.reason.is_empty()).then(|| report.reason.clone());
+            // The provider's words are in the recorded exchange; an error is a code.
+            let error = (!report.reason.is_empty()).then(|| "PROVIDER_GAVE_REASON".to_owned());
             match resolve(protocol, report.state, facts.state) {
                 // Once the provider has contradicted itself, only a person believes it again.
                 Resolution::Become(_) if facts.frozen => keep(error, facts, now),
@@ -278,7 +293,7 @@ fn settle(state: State, error: Option<String>, now: Timestamp, facts: &Facts) ->
     let age = facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent));
     let plan = (!state.is_final()).then(|| schedule::sync(age).unwrap_or_else(schedule::review));
     let error = if state == State::Failed {
-        Some(error.unwrap_or_else(|| "FAILED".to_owned()))
+        Some("FAILED".to_owned())
     } else {
         error
     };
@@ -332,6 +347,9 @@ fn not_found(facts: &Facts, now: Timestamp) -> Step {
         && now.since(facts.first_sent_at) < RESEND_UNTIL;
     let mut step = if resend {
         doubt(Plan::new(Job::Send, Duration::ZERO), None, facts, now)
+    } else if facts.not_found_at.is_none() && facts.refused_at.is_none() {
+        let plan = Plan::once_past(Job::Query, NOT_FOUND_APART, SOON_PAST);
+        doubt(plan, None, facts, now)
     } else {
         keep(None, facts, now)
     };

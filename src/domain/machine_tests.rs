@@ -186,7 +186,10 @@ fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms()
         T0,
     );
     assert!(refused.note_refusal);
-    assert_eq!(refused.plan, Some(Plan::new(Job::Query, CONFIRM_AFTER)));
+    assert_eq!(
+        refused.plan,
+        Some(Plan::once_past(Job::Query, CONFIRM_AFTER, SOON_PAST))
+    );
 
     let confirmed = Facts {
         refused_at: Some(T0),
@@ -254,7 +257,7 @@ fn not_found_twice_and_apart_sends_the_same_number_again() {
         PROTOCOL,
         &QueryOutcome::NotFound,
         &twice,
-        T0.plus(minutes(5)),
+        T0.plus(minutes(2)),
     );
     assert_eq!(
         (step.state, step.plan.map(|p| p.job)),
@@ -264,7 +267,7 @@ fn not_found_twice_and_apart_sends_the_same_number_again() {
         PROTOCOL,
         &QueryOutcome::NotFound,
         &twice,
-        T0.plus(minutes(4)),
+        T0.plus(minutes(1)),
     );
     assert_eq!(soon.plan.map(|p| p.job), Some(Job::Query));
     let old = after_query(

@@ -63,12 +63,8 @@ impl Plan {
     /// This job soon after something that it must not come before: spreading the
     /// wait for it would come hours too early.
     #[must_use]
-    pub fn once_past(job: Job, wait: Duration) -> Self {
-        Self {
-            job,
-            after: Duration::from_secs(10 * MINUTE),
-            wait,
-        }
+    pub fn once_past(job: Job, wait: Duration, after: Duration) -> Self {
+        Self { job, after, wait }
     }
 
     /// The delay spread by ±20 % with a random number.
@@ -187,7 +183,8 @@ mod tests {
             let spread = plan.spread(random);
             assert!(spread >= Duration::from_secs(80) && spread <= Duration::from_secs(120));
             let day = Duration::from_secs(DAY);
-            let past = Plan::once_past(Job::Send, day).spread(random);
+            let slack = Duration::from_secs(10 * MINUTE);
+            let past = Plan::once_past(Job::Send, day, slack).spread(random);
             assert!(past > day && past < day + Duration::from_secs(15 * MINUTE));
         }
     }

@@ -93,7 +93,7 @@ impl std::fmt::Debug for Openid {
 pub struct Mobile(String);
 
 impl Mobile {
-    /// The number; `+86` or `86` in front of 11 digits is taken off, nothing else.
+    /// The number; `+86` in front of 11 digits is taken off, nothing else.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let digits = raw.strip_prefix("+86").unwrap_or(raw);

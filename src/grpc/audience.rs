@@ -120,7 +120,34 @@ fn parse_people(fields: &mut Fields, raw: &[pb::RecipientInput]) -> Option<Vec<P
         }
         people.extend(parse_person(fields, &path, raw));
     }
+    no_two_share(fields, &people);
     Some(people)
+}
+
+/// Nobody in a call may have the openid or the mobile of somebody else in it.
+fn no_two_share(fields: &mut Fields, people: &[Person]) {
+    let (mut mobiles, mut openids) = (HashSet::new(), HashSet::new());
+    for (index, person) in people.iter().enumerate() {
+        let path = format!("recipients[{index}]");
+        if person
+            .mobile
+            .as_ref()
+            .is_some_and(|mobile| !mobiles.insert(mobile))
+        {
+            let text = "another recipient of this call has the same number";
+            fields.bad(format!("{path}.mobile"), Reason::DuplicateItem, text);
+        }
+        for (at, pair) in person.openids.iter().enumerate() {
+            if !openids.insert(pair) {
+                let text = "another recipient of this call has the same openid";
+                fields.bad(
+                    format!("{path}.openids[{at}].openid"),
+                    Reason::DuplicateItem,
+                    text,
+                );
+            }
+        }
+    }
 }
 
 fn parse_person(fields: &mut Fields, path: &str, raw: &pb::RecipientInput) -> Option<Person> {

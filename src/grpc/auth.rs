@@ -53,7 +53,9 @@ impl Caller {
                 )
             })?),
         };
-        self.principal.shop(self.permission, named)
+        let shop = self.principal.shop(self.permission, named)?;
+        tracing::Span::current().record("shop_id", shop.0);
+        Ok(shop)
     }
 }
 

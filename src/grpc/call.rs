@@ -33,6 +33,8 @@ pub fn call(
         Reason::RequestIdInvalid,
         rule,
     )?;
+    // The body's request_id, on every line about this call.
+    tracing::Span::current().record("call_name", request.as_str());
     Some(Call {
         app: caller.principal.app,
         actor: format!("app:{}", caller.principal.name),

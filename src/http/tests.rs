@@ -54,7 +54,7 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn the_pages_answer() {
     let metrics = Metrics::new([]).unwrap();
-    metrics.store_retry("issue");
+    metrics.rate_limited(7);
     let ready = Arc::new(AtomicBool::new(false));
     let seen = ready.clone();
     let readiness: admin::Readiness = Arc::new(move || {
@@ -88,7 +88,7 @@ async fn the_pages_answer() {
     );
     let (status, page) = fetch(server.address, "/metrics").await;
     assert!(
-        status == 200 && page.contains("hongbao_store_retries_total"),
+        status == 200 && page.contains("hongbao_rate_limited_total"),
         "{page}"
     );
     let (status, page) = fetch(server.address, "/version").await;

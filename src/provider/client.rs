@@ -54,6 +54,17 @@ pub(super) enum Failure {
     Unknown(Cause),
 }
 
+impl Failure {
+    /// A short stable word, as rows and metrics have it.
+    fn code(&self) -> String {
+        match self {
+            Self::WrongMerchant => "WRONG_MERCHANT".to_owned(),
+            Self::NotSent(why) => (*why).to_owned(),
+            Self::Unknown(cause) => cause.code(),
+        }
+    }
+}
+
 /// An exchange without a whole reply.
 #[derive(Debug)]
 pub(super) struct Broken {
@@ -147,7 +158,7 @@ fn broken(
     let error: &dyn std::error::Error = error;
     tracing::warn!(
         call,
-        ?failure,
+        failure = failure.code(),
         error,
         "the exchange with the provider broke"
     );

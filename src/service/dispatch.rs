@@ -19,10 +19,11 @@ pub use super::exchange::Settings;
 use super::exchange::{Lane, settle_all};
 use super::providers::Providers;
 use crate::clock;
-use crate::domain::Result;
 use crate::domain::id::AccountId;
 use crate::domain::schedule::Job;
+use crate::domain::{Result, State};
 use crate::store::Store;
+use crate::store::claim::Claimed;
 use crate::store::entity::provider_account;
 use crate::telemetry::Metrics;
 
@@ -173,6 +174,7 @@ async fn round(
             let Ok(permit) = Arc::clone(room).acquire_owned().await else {
                 return Ok(false);
             };
+            tell(dispatcher, job, &packet);
             let held = (permit, probe.take());
             let (lane, account) = (lane.clone(), account.clone());
             dispatcher.tracker.spawn(async move {
@@ -200,4 +202,25 @@ async fn may_send(
     }
     let probe = lane.take_probe();
     Ok((limit.min(usize::from(probe.is_some())), probe))
+}
+
+/// What a claim has changed, for whoever watches.
+fn tell(dispatcher: &Dispatcher, job: Job, packet: &Claimed) {
+    let (id, from, to) = (packet.issuance.id.0, packet.from, packet.issuance.state);
+    if from != to {
+        dispatcher.metrics.transitions(from.name(), to.name(), 1);
+    }
+    if to == State::Unknown && from == State::Sending {
+        tracing::warn!(
+            issuance_id = id,
+            "issuance {id} has lost its sender; asking the provider what became of it"
+        );
+    }
+    if job == Job::Send && packet.attempt.send_count > 1 {
+        tracing::info!(
+            issuance_id = id,
+            send_count = packet.attempt.send_count,
+            "issuance {id} goes out again under the same number"
+        );
+    }
 }

@@ -20,6 +20,8 @@ use crate::store::entity::provider_account;
 use crate::store::settle::{Answer, Exchange, Settlement};
 use crate::telemetry::{self, Metrics};
 
+/// What is claimed at once goes out within this long at the account's rate.
+const CLAIM_AHEAD: Duration = Duration::from_secs(2);
 /// Answers of one transaction at most.
 const SETTLE_MAX: usize = 64;
 
@@ -38,7 +40,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             concurrency: 64,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(30),
             poll: Duration::from_millis(200),
         }
     }
@@ -104,15 +106,15 @@ impl Lane {
         self.rates == (account.sends_per_second, account.queries_per_second)
     }
 
-    /// How many packets may be claimed at once, so that none waits for its turn
-    /// longer than a quarter of its lease.
+    /// How many packets may be claimed at once: what can go out soon. The rest stays
+    /// for other replicas, and a crash leaves little in doubt.
     #[must_use]
     pub fn capacity(&self, job: Job) -> usize {
         let per_second = match job {
             Job::Send => self.rates.0,
             Job::Query | Job::Sync => self.rates.1,
         };
-        let seconds = (self.settings.lease / 4).as_secs().max(1);
+        let seconds = CLAIM_AHEAD.as_secs();
         let packets = u64::from(per_second.unsigned_abs()).saturating_mul(seconds);
         usize::try_from(packets).unwrap_or(usize::MAX)
     }
@@ -306,7 +308,10 @@ pub(super) async fn settle_all(
 async fn settle(store: &Store, metrics: &Metrics, settlements: Vec<Settlement>) -> Result<()> {
     for pause_ms in [50, 200, 1_000] {
         match store.settle(settlements.clone()).await {
-            Ok(done) => return Ok(done.iter().for_each(|settled| report(metrics, settled))),
+            Ok(done) => {
+                done.iter().for_each(|settled| report(metrics, settled));
+                return Ok(());
+            }
             Err(error) if error.reason == Reason::Internal => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, answers = settlements.len(), "could not settle; trying again");
@@ -338,11 +343,19 @@ fn report(metrics: &Metrics, settled: &crate::store::settle::Settled) {
     if settled.to == settled.from {
         return;
     }
+    tracing::debug!(
+        issuance_id = id,
+        from = settled.from.name(),
+        to = settled.to.name(),
+        reason = settled.reason.as_deref().unwrap_or_default(),
+        "settled"
+    );
     metrics.transitions(settled.from.name(), settled.to.name(), 1);
     metrics.amount_fen(settled.to.name(), settled.amount.0.unsigned_abs());
     if settled.to == State::Review {
         tracing::warn!(
             issuance_id = id,
+            reason = settled.reason.as_deref().unwrap_or("DOUBT"),
             "issuance {id} needs a person: its outcome is in doubt"
         );
     }

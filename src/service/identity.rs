@@ -135,7 +135,7 @@ fn split(header: &str) -> Option<(&str, &str)> {
 }
 
 fn invalid() -> Error {
-    let text = "this key is not good: mistyped, revoked, or of another environment".to_owned();
+    let text = "this key is not good: mistyped, revoked, of another environment, or not sent as \"authorization: Bearer hb_…\"".to_owned();
     Error::new(Reason::CredentialInvalid, text)
 }
 

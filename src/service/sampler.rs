@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::State;
 use crate::domain::schedule::Job;
 use crate::store::Store;
 use crate::telemetry::{Metrics, metrics};
@@ -26,14 +27,20 @@ pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
 }
 
 async fn sample(store: &Store, metrics: &Metrics) -> crate::domain::Result<()> {
-    for waiting in store.waiting().await? {
-        let depth = u64::try_from(waiting.count).unwrap_or(0);
-        let oldest = Duration::from_secs(u64::try_from(waiting.oldest_secs).unwrap_or(0));
-        match waiting.job {
-            Some(Job::Send) => metrics.queue(metrics::Job::Send, depth, oldest),
-            Some(Job::Query) => metrics.queue(metrics::Job::Query, depth, oldest),
-            Some(Job::Sync) => metrics.queue(metrics::Job::Sync, depth, oldest),
-            None => metrics.review(depth, oldest),
+    let seconds = |secs: i64| Duration::from_secs(u64::try_from(secs).unwrap_or(0));
+    for due in store.due_work().await? {
+        let job = match due.of {
+            Job::Send => metrics::Job::Send,
+            Job::Query => metrics::Job::Query,
+            Job::Sync => metrics::Job::Sync,
+        };
+        metrics.queue(job, due.count.unsigned_abs(), seconds(due.oldest_secs));
+    }
+    for open in store.open_packets().await? {
+        let (count, oldest) = (open.count.unsigned_abs(), seconds(open.oldest_secs));
+        metrics.open(open.of.name(), count, oldest);
+        if open.of == State::Review {
+            metrics.review(count, oldest);
         }
     }
     for (account, open) in store.breakers().await? {

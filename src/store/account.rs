@@ -48,6 +48,8 @@ pub struct NewAccount {
 pub struct AccountUpdate {
     /// Shops to add.
     pub add_shops: Vec<ShopId>,
+    /// Appids to add.
+    pub add_appids: Vec<Appid>,
     /// Whether it may be used.
     pub enabled: Option<bool>,
     /// Payments per second and replica.
@@ -223,8 +225,7 @@ impl Tx {
                 replayed: true,
             });
         }
-        let appids = serde_json::to_string(&new.appids)
-            .map_err(|e| Error::internal("appids are no JSON", e))?;
+        let appids = appids_text(&new.appids)?;
         let row = Model {
             id,
             protocol: new.protocol.to_owned(),
@@ -281,6 +282,15 @@ impl Tx {
         if let Some(confirm) = update.confirm_refusals {
             change = change.col_expr(Column::ConfirmRefusals, Expr::value(confirm));
         }
+        if !update.add_appids.is_empty() {
+            let mut all = appids(&before)?;
+            for appid in update.add_appids {
+                if !all.contains(&appid) {
+                    all.push(appid);
+                }
+            }
+            change = change.col_expr(Column::Appids, Expr::value(appids_text(&all)?));
+        }
         change.exec(self).await?;
         if update.close_breaker {
             set_breaker(self, id, None, None, 0).await?;
@@ -334,6 +344,10 @@ async fn shops_of(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<V
         .all(db)
         .await?;
     Ok(rows.into_iter().map(|row| row.shop_id).collect())
+}
+
+fn appids_text(appids: &[Appid]) -> Result<String> {
+    serde_json::to_string(appids).map_err(|e| Error::internal("appids are no JSON", e))
 }
 
 /// The appids of an account, first the default.

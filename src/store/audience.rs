@@ -111,6 +111,7 @@ impl Tx {
                 });
             }
         }
+        self.nobody_else_has(&openids, people, &known, ids).await?;
         insert_all::<recipient::Entity, _>(self, rows)
             .await
             .map_err(|fault| belongs(fault, "mobile"))?;
@@ -134,6 +135,46 @@ impl Tx {
             row: done,
             replayed: false,
         })
+    }
+
+    /// Refuses an openid that somebody else of the shop has, by the uid that asked
+    /// for it. The unique index refuses it too, but cannot tell whose it is.
+    async fn nobody_else_has(
+        &self,
+        wanted: &[recipient_openid::ActiveModel],
+        people: &[Person],
+        known: &HashMap<Uid, recipient::Model>,
+        ids: &[i64],
+    ) -> Result<(), Fault> {
+        for chunk in wanted.chunks(500) {
+            let indexes = chunk.iter().map(|row| row.openid_index.clone().unwrap());
+            let taken = recipient_openid::Entity::find()
+                .filter(recipient_openid::Column::OpenidIndex.is_in(indexes))
+                .all(self)
+                .await?;
+            for owner in taken {
+                let other = chunk.iter().find(|row| {
+                    row.openid_index.as_ref() == &owner.openid_index
+                        && row.appid.as_ref() == &owner.appid
+                        && row.shop_id.as_ref() == &owner.shop_id
+                        && row.recipient_id.as_ref() != &owner.recipient_id
+                });
+                let Some(other) = other else { continue };
+                let wants = people.iter().zip(ids).find(|(person, id)| {
+                    let id = known
+                        .get(&person.uid)
+                        .map_or(RecipientId(**id), |row| row.id);
+                    *other.recipient_id.as_ref() == id
+                });
+                let uid = wants
+                    .map(|(person, _)| person.uid.to_string())
+                    .unwrap_or_default();
+                let text = format!("the openid of {uid} belongs to another recipient of the shop");
+                let error = Error::new(Reason::BelongsToAnother, text);
+                return Err(error.fact("field", "openid").fact("uid", uid).into());
+            }
+        }
+        Ok(())
     }
 
     async fn known(

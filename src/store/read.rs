@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, Select,
 };
 
 use super::Store;
@@ -84,14 +84,14 @@ pub(super) struct StateRow {
     pub fen: i64,
 }
 
-/// How much work waits.
+/// How much there is of something, and how old the oldest of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// What it waits for.
-    pub job: Option<Job>,
-    /// Packets that are in REVIEW are counted apart, without a job.
+pub struct Waiting<T> {
+    /// Of what.
+    pub of: T,
+    /// How much.
     pub count: i64,
-    /// The age of the oldest, in seconds.
+    /// The age of the oldest, in seconds of the service's time.
     pub oldest_secs: i64,
 }
 
@@ -217,41 +217,67 @@ impl Store {
             .map_err(to_error)
     }
 
-    /// How much work waits, by job; and how many packets wait for a person.
+    /// How much work is due, by job.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn waiting(&self) -> Result<Vec<Waiting>> {
+    pub async fn due_work(&self) -> Result<Vec<Waiting<Job>>> {
         let now = self.now().await?;
-        let mut waiting = Vec::new();
-        for job in [Some(Job::Send), Some(Job::Query), Some(Job::Sync), None] {
+        let mut due = Vec::new();
+        for job in Job::ALL {
             let query = issuance::Entity::find()
-                .select_only()
-                .column_as(Expr::col(issuance::Column::Id).count(), "packets")
-                .column_as(Expr::col(issuance::Column::DueTime).min(), "due")
-                .column_as(Expr::col(issuance::Column::UpdateTime).min(), "updated");
-            let query = match job {
-                Some(job) => query
-                    .filter(issuance::Column::Job.eq(job))
-                    .filter(issuance::Column::DueTime.is_not_null())
-                    .filter(issuance::Column::DueTime.lte(now)),
-                None => query.filter(issuance::Column::State.eq(State::Review)),
-            };
-            let row: Option<(i64, Option<i64>, Option<i64>)> = query
-                .into_tuple()
-                .one(self.reader())
-                .await
-                .map_err(to_error)?;
-            let (count, due, updated) = row.unwrap_or_default();
-            let since = if job.is_some() { due } else { updated };
-            let oldest_secs = since.map_or(0, |at| Ord::max(now.0 - at, 0) / 1_000_000);
-            waiting.push(Waiting {
-                job,
-                count,
-                oldest_secs,
-            });
+                .filter(issuance::Column::Job.eq(job))
+                .filter(issuance::Column::DueTime.is_not_null())
+                .filter(issuance::Column::DueTime.lte(now));
+            due.push(
+                self.measure(job, query, issuance::Column::DueTime, now)
+                    .await?,
+            );
         }
-        Ok(waiting)
+        Ok(due)
+    }
+
+    /// How many packets are in each state that has not ended.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn open_packets(&self) -> Result<Vec<Waiting<State>>> {
+        let now = self.now().await?;
+        let mut open = Vec::new();
+        for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
+            let query = issuance::Entity::find()
+                .filter(issuance::Column::DueTime.is_not_null())
+                .filter(issuance::Column::State.eq(state));
+            open.push(
+                self.measure(state, query, issuance::Column::UpdateTime, now)
+                    .await?,
+            );
+        }
+        Ok(open)
+    }
+
+    async fn measure<T>(
+        &self,
+        of: T,
+        query: Select<issuance::Entity>,
+        since: issuance::Column,
+        now: Timestamp,
+    ) -> Result<Waiting<T>> {
+        let row: Option<(i64, Option<i64>)> = query
+            .select_only()
+            .column_as(Expr::col(issuance::Column::Id).count(), "packets")
+            .column_as(Expr::col(since).min(), "oldest")
+            .into_tuple()
+            .one(self.reader())
+            .await
+            .map_err(to_error)?;
+        let (count, oldest) = row.unwrap_or_default();
+        let oldest_secs = oldest.map_or(0, |at| Ord::max(now.0 - at, 0) / 1_000_000);
+        Ok(Waiting {
+            of,
+            count,
+            oldest_secs,
+        })
     }
 
     /// Accounts whose breaker is open, by id.

@@ -5,15 +5,14 @@
 //! | `rpc.server.call.duration` | `rpc_server_call_duration_seconds` | histogram, s | `rpc_system_name`, `rpc_method`, `rpc_response_status_code` |
 //! | `hongbao.issuance.transitions` | `hongbao_issuance_transitions_total` | counter | `from`, `to` |
 //! | `hongbao.issuance.amount.fen` | `hongbao_issuance_amount_fen_total` | counter, fen | `state` |
+//! | `hongbao.issuance.open` | `hongbao_issuance_open` | gauge | `state` |
+//! | `hongbao.issuance.oldest_age` | `hongbao_issuance_oldest_age_seconds` | gauge, s | `state` |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
 //! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
 //! | `hongbao.review.oldest_age` | `hongbao_review_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
 //! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
-//! | `hongbao.store.transaction.duration` | `hongbao_store_transaction_duration_seconds` | histogram, s | `operation`, `outcome` |
-//! | `hongbao.store.retries` | `hongbao_store_retries_total` | counter | `operation` |
-//! | `hongbao.db.connections` | `hongbao_db_connections` | gauge | `state` |
 //! | `hongbao.rate_limited` | `hongbao_rate_limited_total` | counter | `app_id` |
 //!
 //! Every attribute has a closed set of values, or an id that an operator made. A caller must not be
@@ -35,8 +34,6 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 const CALL_SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
-/// Bounds of the database histogram, as the semantic conventions give them.
-const DATABASE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 /// The key is about to be renamed upstream (to `rpc.status_code`); dashboards follow this line.
 const RPC_STATUS: &str = "rpc.response.status_code";
 /// Stands for every method that this server does not have.
@@ -72,15 +69,14 @@ struct Inner {
     rpc: Histogram<f64>,
     transitions: Counter<u64>,
     amount: Counter<u64>,
+    open: Gauge<u64>,
+    open_age: Gauge<f64>,
     queue_depth: Gauge<u64>,
     queue_age: Gauge<f64>,
     review_depth: Gauge<u64>,
     review_age: Gauge<f64>,
     exchange: Histogram<f64>,
     breaker: Gauge<u64>,
-    transaction: Histogram<f64>,
-    retries: Counter<u64>,
-    connections: Gauge<u64>,
     rate_limited: Counter<u64>,
 }
 
@@ -155,6 +151,15 @@ impl Metrics {
             .add(amount_fen, &[KeyValue::new("state", state)]);
     }
 
+    /// How many packets are in a state that has not ended, and since when the oldest is.
+    pub fn open(&self, state: &'static str, count: u64, oldest_age: Duration) {
+        let attributes = [KeyValue::new("state", state)];
+        self.0.open.record(count, &attributes);
+        self.0
+            .open_age
+            .record(oldest_age.as_secs_f64(), &attributes);
+    }
+
     /// How much of a kind of work is due, and since when the oldest piece waits.
     pub fn queue(&self, job: Job, depth: u64, oldest_age: Duration) {
         let attributes = [KeyValue::new("job", job.name())];
@@ -193,31 +198,6 @@ impl Metrics {
             .record(u64::from(open), &[KeyValue::new("account_id", account_id)]);
     }
 
-    /// One database transaction, from begin to the end of commit or rollback.
-    pub fn transaction(&self, operation: &'static str, outcome: &'static str, duration: Duration) {
-        let attributes = [
-            KeyValue::new("operation", operation),
-            KeyValue::new("outcome", outcome),
-        ];
-        self.0
-            .transaction
-            .record(duration.as_secs_f64(), &attributes);
-    }
-
-    /// A transaction is run again after a serialization failure or a deadlock.
-    pub fn store_retry(&self, operation: &'static str) {
-        self.0
-            .retries
-            .add(1, &[KeyValue::new("operation", operation)]);
-    }
-
-    /// Connections of the pool in a state, `used` or `idle`.
-    pub fn db_connections(&self, state: &'static str, count: u64) {
-        self.0
-            .connections
-            .record(count, &[KeyValue::new("state", state)]);
-    }
-
     /// A call was refused because its app calls too often.
     pub fn rate_limited(&self, app_id: i64) {
         self.0
@@ -234,7 +214,6 @@ impl Inner {
         meter: &Meter,
     ) -> Self {
         let call = CALL_SECONDS.as_slice();
-        let database = DATABASE_SECONDS.as_slice();
         Self {
             registry,
             _provider: provider,
@@ -254,6 +233,16 @@ impl Inner {
                 meter,
                 "hongbao.issuance.amount.fen",
                 "Money by the state it reached, in fen.",
+            ),
+            open: gauge(
+                meter,
+                "hongbao.issuance.open",
+                "Packets in a state that has not ended.",
+            ),
+            open_age: age(
+                meter,
+                "hongbao.issuance.oldest_age",
+                "How long the oldest packet is in such a state.",
             ),
             queue_depth: gauge(meter, "hongbao.queue.depth", "Jobs that are due."),
             queue_age: age(
@@ -281,22 +270,6 @@ impl Inner {
                 meter,
                 "hongbao.provider.breaker",
                 "1 while sending through the account is suspended.",
-            ),
-            transaction: seconds(
-                meter,
-                "hongbao.store.transaction.duration",
-                "One database transaction.",
-                database,
-            ),
-            retries: counter(
-                meter,
-                "hongbao.store.retries",
-                "Transactions run again after a conflict.",
-            ),
-            connections: gauge(
-                meter,
-                "hongbao.db.connections",
-                "Connections of the database pool.",
             ),
             rate_limited: counter(
                 meter,

@@ -192,9 +192,7 @@ fn the_page_shows_every_metric_by_its_documented_name() {
     metrics.review(1, second);
     metrics.provider_exchange("WECHAT_V2", "send", "ACCEPTED", second);
     metrics.provider_breaker(9, true);
-    metrics.transaction("issue", "committed", second);
-    metrics.store_retry("issue");
-    metrics.db_connections("idle", 4);
+    metrics.open("UNKNOWN", 4, second);
     metrics.rate_limited(7);
     let page = metrics.render();
     for line in [
@@ -208,9 +206,8 @@ fn the_page_shows_every_metric_by_its_documented_name() {
         "hongbao_review_oldest_age_seconds 1",
         r#"hongbao_provider_exchange_duration_seconds_count{call="send",outcome="ACCEPTED",protocol="WECHAT_V2"} 1"#,
         r#"hongbao_provider_breaker{account_id="9"} 1"#,
-        r#"hongbao_store_transaction_duration_seconds_bucket{operation="issue",outcome="committed",le="0.001"} 0"#,
-        r#"hongbao_store_retries_total{operation="issue"} 1"#,
-        r#"hongbao_db_connections{state="idle"} 4"#,
+        r#"hongbao_issuance_open{state="UNKNOWN"} 4"#,
+        r#"hongbao_issuance_oldest_age_seconds{state="UNKNOWN"} 1"#,
         r#"hongbao_rate_limited_total{app_id="7"} 1"#,
     ] {
         assert!(page.lines().any(|l| l == line), "{line}\nis not in\n{page}");

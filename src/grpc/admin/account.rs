@@ -11,6 +11,8 @@ use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::account::{Account, AccountUpdate, NewAccount, appids};
 
+/// Appids of one call at most.
+const APPIDS_MAX: usize = 20;
 /// Requests per second of an account at most.
 const RATE_MAX: i64 = 10_000;
 /// A packet at most, in fen; WeChat Pay allows no account more than this.
@@ -67,18 +69,8 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         Reason::IdInvalid,
         NAME_RULE,
     );
-    check_count(fields, "appids", r.appids.len(), 20);
-    let mut appids = Vec::new();
-    for (index, appid) in r.appids.iter().enumerate().take(20) {
-        let rule = "1 to 32 characters of [A-Za-z0-9_-]";
-        appids.extend(fields.name(
-            appid,
-            &format!("appids[{index}]"),
-            Appid::parse,
-            Reason::AppidInvalid,
-            rule,
-        ));
-    }
+    check_count(fields, "appids", r.appids.len(), APPIDS_MAX);
+    let appids = parse_appids(fields, "appids", &r.appids);
     if r.shop_ids.is_empty() {
         fields.bad(
             "shop_ids",
@@ -127,6 +119,18 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     })
 }
 
+/// Appids, each at its own path.
+fn parse_appids(fields: &mut Fields, path: &str, raw: &[String]) -> Vec<Appid> {
+    let rule = "1 to 32 characters of [A-Za-z0-9_-]";
+    let appids = raw.iter().enumerate().take(APPIDS_MAX);
+    appids
+        .filter_map(|(index, appid)| {
+            let path = format!("{path}[{index}]");
+            fields.name(appid, &path, Appid::parse, Reason::AppidInvalid, rule)
+        })
+        .collect()
+}
+
 fn or(raw: i64, default: i64) -> i64 {
     if raw == 0 { default } else { raw }
 }
@@ -161,12 +165,16 @@ pub(super) async fn update_account(
     let queries_per_second = rate("queries_per_second", r.queries_per_second);
     let update = AccountUpdate {
         add_shops: parse_shops(&mut fields, "add_shop_ids", &r.add_shop_ids),
+        add_appids: parse_appids(&mut fields, "add_appids", &r.add_appids),
         enabled: r.enabled,
         sends_per_second,
         queries_per_second,
         confirm_refusals: r.confirm_refusals,
         close_breaker: r.close_breaker,
     };
+    if r.add_appids.len() > APPIDS_MAX {
+        fields.bad("add_appids", Reason::BatchTooLarge, "at most 20");
+    }
     let (call, id) = fields.finish(call.zip(id))?;
     if !update.add_shops.is_empty() {
         let account = backend.store.account(id).await?;

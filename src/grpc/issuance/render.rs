@@ -73,6 +73,7 @@ pub(super) fn render_refused(row: &issuance::Model) -> pb::RefusedItem {
             reason,
             message: message.to_owned(),
         }),
+        issuance_id: row.id.0,
     }
 }
 

@@ -71,7 +71,10 @@ pub(super) async fn send_to_users(
             .issuances
             .iter()
             .filter(|row| row.state == State::Failed)
-            .cloned()
+            .map(|row| issuance::Model {
+                id: IssuanceId(0),
+                ..row.clone()
+            })
             .collect();
         (render_batch(&tried(batch, &issued.issuances)), refused)
     } else {

@@ -156,6 +156,8 @@ impl Call {
             request_id = id,
             method = &*method,
             app_id = field::Empty,
+            call_name = field::Empty,
+            shop_id = field::Empty,
             otel.name = &*method,
             otel.kind = "server",
             otel.status_code = field::Empty,

@@ -141,7 +141,7 @@ fn default_appid(payer: &provider_account::Model, asked: Option<&Appid>) -> Resu
         Error::field(
             "appid",
             Reason::AppidInvalid,
-            "this appid is not bound to the account's merchant".to_owned(),
+            "this appid is not one of the account's; UpdateProviderAccount can add it".to_owned(),
         )
     })
 }

@@ -33,6 +33,8 @@ pub(super) const DISPATCHER: &str = "dispatcher";
 /// A packet that was claimed.
 #[derive(Clone, Debug)]
 pub struct Claimed {
+    /// Where the packet stood before.
+    pub from: State,
     /// The packet, as the claim left it.
     pub issuance: issuance::Model,
     /// Its live attempt, as the claim left it.
@@ -81,6 +83,8 @@ impl Store {
             Box::pin(async move {
                 let until = tx.now().plus(lease);
                 let due = tx.due(account.id, job, limit).await?;
+                let before: HashMap<IssuanceId, State> =
+                    due.iter().map(|row| (row.id, row.state)).collect();
                 let mut claims = Claims::default();
                 let (rows, attempts) = match job {
                     Job::Send => {
@@ -92,7 +96,7 @@ impl Store {
                     }
                     Job::Query | Job::Sync => tx.begin_query(due, until).await?,
                 };
-                claims.packets = tx.complete(&store, rows, attempts).await?;
+                claims.packets = tx.complete(&store, rows, attempts, &before).await?;
                 Ok(claims)
             })
         })
@@ -192,12 +196,17 @@ impl Tx {
                 attempt::Column::QueryCount,
                 Expr::col(attempt::Column::QueryCount).add(1),
             )
+            .col_expr(
+                attempt::Column::QueriesSinceSend,
+                Expr::col(attempt::Column::QueriesSinceSend).add(1),
+            )
             .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
             .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
             .exec(self)
             .await?;
         for attempt in &mut attempts {
             attempt.query_count += 1;
+            attempt.queries_since_send += 1;
             if lost_ids.contains(&attempt.issuance_id) {
                 attempt.state = State::Unknown;
                 attempt.doubtful = true;
@@ -255,7 +264,12 @@ impl Tx {
             .await?;
         let changed: Vec<_> = rows.iter().filter(|r| r.state != state).cloned().collect();
         if !changed.is_empty() {
-            issuance::Entity::update_many()
+            let mut update = issuance::Entity::update_many();
+            if state == State::Unknown {
+                let lost = Some("LEASE_LOST".to_owned());
+                update = update.col_expr(issuance::Column::LastError, Expr::value(lost));
+            }
+            update
                 .col_expr(issuance::Column::State, Expr::value(state))
                 .col_expr(
                     issuance::Column::Version,
@@ -298,6 +312,7 @@ impl Tx {
         store: &Store,
         rows: Vec<issuance::Model>,
         attempts: Vec<attempt::Model>,
+        before: &HashMap<IssuanceId, State>,
     ) -> Result<Vec<Claimed>, Fault> {
         let mut attempts: HashMap<_, _> =
             attempts.into_iter().map(|a| (a.issuance_id, a)).collect();
@@ -329,6 +344,7 @@ impl Tx {
             let texts = serde_json::from_str(&texts)
                 .map_err(|e| Error::internal("stored texts are no JSON", e))?;
             packets.push(Claimed {
+                from: before.get(&row.id).copied().unwrap_or(row.state),
                 issuance: row,
                 attempt,
                 openid,

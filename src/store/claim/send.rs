@@ -40,6 +40,7 @@ impl Tx {
                 state: State::Sending,
                 send_count: 1,
                 query_count: 0,
+                queries_since_send: 0,
                 doubtful: false,
                 first_send_time: now,
                 refuse_time: None,
@@ -75,6 +76,7 @@ impl Tx {
                 attempt::Column::SendCount,
                 Expr::col(attempt::Column::SendCount).add(1),
             )
+            .col_expr(attempt::Column::QueriesSinceSend, Expr::value(0))
             .col_expr(
                 attempt::Column::NotFoundTime,
                 Expr::value(None::<Timestamp>),
@@ -84,6 +86,7 @@ impl Tx {
             .exec(self)
             .await?;
         for attempt in &mut attempts {
+            attempt.queries_since_send = 0;
             attempt.state = State::Sending;
             attempt.send_count += 1;
             attempt.not_found_time = None;

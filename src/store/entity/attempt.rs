@@ -29,6 +29,8 @@ pub struct Model {
     pub send_count: i32,
     /// Questions about it.
     pub query_count: i32,
+    /// Questions about it since the last request to pay: how far its schedule is.
+    pub queries_since_send: i32,
     /// Whether some request was never clearly answered.
     pub doubtful: bool,
     /// The first request to pay.

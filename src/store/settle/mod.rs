@@ -87,6 +87,8 @@ pub struct Settled {
     pub late: bool,
     /// Whether it contradicts what was known.
     pub contradiction: bool,
+    /// What went wrong, if anything did.
+    pub reason: Option<String>,
     /// How much the packet holds.
     pub amount: crate::domain::Fen,
 }
@@ -156,6 +158,7 @@ impl Tx {
             let step = judge(settlement, row, attempt, self.now());
             let change = Settled {
                 contradiction: step.contradiction,
+                reason: step.last_error.clone(),
                 ..settled(row, step.state)
             };
             if let Some(posting) = Posting::of_transition(row.state, step.state, row.amount_fen) {
@@ -186,6 +189,7 @@ fn settled(row: &issuance::Model, to: State) -> Settled {
         to,
         late: false,
         contradiction: false,
+        reason: None,
         amount: row.amount_fen,
     }
 }
@@ -217,7 +221,7 @@ fn judge(
     let facts = Facts {
         state: row.state,
         send_count: attempt.send_count,
-        query_count: attempt.query_count,
+        query_count: attempt.queries_since_send,
         first_sent_at: attempt.first_send_time,
         doubtful: attempt.doubtful,
         refused_at: attempt.refuse_time,
