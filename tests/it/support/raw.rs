@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use sea_orm::{
-    ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
+    ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, Statement,
     TransactionTrait as _,
 };
 use tonic::client::Grpc;
@@ -13,31 +13,39 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use super::database::TestDb;
+
 /// A connection that the server knows nothing of.
-pub struct Raw(DatabaseConnection);
+pub struct Raw {
+    db: DatabaseConnection,
+    postgres: bool,
+}
 
 /// Rows by table.
 pub type Counts = BTreeMap<String, i64>;
 
 impl Raw {
-    pub async fn connect(url: &str) -> Self {
-        Self(Database::connect(url).await.unwrap())
+    pub async fn connect(db: &TestDb) -> Self {
+        Self {
+            postgres: db.is_postgres(),
+            db: Database::connect(&db.url).await.unwrap(),
+        }
     }
 
     fn statement(&self, text: &str) -> Statement {
-        Statement::from_string(self.0.get_database_backend(), text)
+        Statement::from_string(self.db.get_database_backend(), text)
     }
 
     /// Runs a statement; gives how many rows it changed.
     pub async fn execute(&self, text: &str) -> u64 {
-        let done = self.0.execute_raw(self.statement(text)).await.unwrap();
+        let done = self.db.execute_raw(self.statement(text)).await.unwrap();
         done.rows_affected()
     }
 
     /// Keeps everybody else from writing packets until this is rolled back.
     pub async fn hold(&self) -> DatabaseTransaction {
-        let held = self.0.begin().await.unwrap();
-        let text = if self.0.get_database_backend() == DbBackend::Postgres {
+        let held = self.db.begin().await.unwrap();
+        let text = if self.postgres {
             "LOCK TABLE issuance IN EXCLUSIVE MODE"
         } else {
             "UPDATE issuance SET version = version"
@@ -48,19 +56,19 @@ impl Raw {
 
     /// One number.
     pub async fn number(&self, text: &str) -> i64 {
-        let row = self.0.query_one_raw(self.statement(text)).await.unwrap();
+        let row = self.db.query_one_raw(self.statement(text)).await.unwrap();
         row.unwrap().try_get_by_index(0).unwrap()
     }
 
     /// Every table's rows, and the versions of what changes in place. Leased id
     /// blocks are left out: an id that nobody gets is not a trace of a call.
     pub async fn counts(&self) -> Counts {
-        let tables = if self.0.get_database_backend() == DbBackend::Postgres {
+        let tables = if self.postgres {
             "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'"
         } else {
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         };
-        let rows = self.0.query_all_raw(self.statement(tables)).await.unwrap();
+        let rows = self.db.query_all_raw(self.statement(tables)).await.unwrap();
         let mut counts = Counts::new();
         for row in rows {
             let name: String = row.try_get("", "name").unwrap();
