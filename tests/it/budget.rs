@@ -20,7 +20,8 @@ const SENDERS: usize = 64;
 /// Packets that each sender asks for.
 const EACH: usize = 6;
 /// What there is: a third of what is asked for.
-const ENOUGH_FOR: i64 = 128;
+const ENOUGH_FOR: usize = 128;
+const ENOUGH_FEN: i64 = 12_800;
 
 const RUNNING: u8 = 0;
 /// The campaign is being ended: from here on, it may be said to have ended.
@@ -77,16 +78,16 @@ async fn exactly_the_budget_is_issued(db: TestDb) {
     let client = &app.client;
     let draft = client.draft(SHOP, account, "budget");
     // Ninety-nine fen more, which are too little for one more packet.
-    let campaign = client.make_campaign(draft, ENOUGH_FOR * 100 + 99).await;
+    let campaign = client.make_campaign(draft, ENOUGH_FEN + 99).await;
     let ids = sorted(storm(client, campaign).await, "BUDGET_EXHAUSTED");
-    assert_eq!(ids.len() as i64, ENOUGH_FOR);
+    assert_eq!(ids.len(), ENOUGH_FOR);
     for id in &ids {
         client.await_state(SHOP, *id, &[S::Received]).await;
     }
     let budget = client.budget(SHOP, campaign).await;
     assert_eq!((budget.available_fen, budget.held_fen), (99, 0));
-    assert_eq!((budget.transit_fen, budget.paid_fen), (0, ENOUGH_FOR * 100));
-    assert_eq!(app.simulator.books().payments().len() as i64, ENOUGH_FOR);
+    assert_eq!((budget.transit_fen, budget.paid_fen), (0, ENOUGH_FEN));
+    assert_eq!(app.simulator.books().payments().len(), ENOUGH_FOR);
     app.assert_sound().await;
     app.stop().await;
 }
@@ -96,10 +97,10 @@ async fn exactly_the_stock_is_issued(db: TestDb) {
     let account = account(&app).await;
     let client = &app.client;
     let mut draft = client.draft(SHOP, account, "stock");
-    draft.stock_count = ENOUGH_FOR;
+    draft.stock_count = ENOUGH_FEN / 100;
     let campaign = client.make_campaign(draft, 10_000_000).await;
     let ids = sorted(storm(client, campaign).await, "STOCK_EXHAUSTED");
-    assert_eq!(ids.len() as i64, ENOUGH_FOR);
+    assert_eq!(ids.len(), ENOUGH_FOR);
     for id in &ids {
         client.await_state(SHOP, *id, &[S::Received]).await;
     }
@@ -111,14 +112,14 @@ async fn exactly_the_stock_is_issued(db: TestDb) {
     let found = found.into_inner().campaign.unwrap();
     assert_eq!(
         (found.issued_count, found.stock_count),
-        (ENOUGH_FOR, ENOUGH_FOR)
+        (ENOUGH_FEN / 100, ENOUGH_FEN / 100)
     );
     app.assert_sound().await;
     app.stop().await;
 }
 
 /// What an operator does while others send, over and over.
-async fn operate(client: Client, campaign: i64, phase: Arc<AtomicU8>) -> usize {
+async fn operate(client: Client, campaign: i64, phase: Arc<AtomicU8>) -> i64 {
     let mut turns = 0;
     let (shop_id, campaign_id) = (SHOP, campaign);
     while phase.load(Ordering::SeqCst) != OVER {
@@ -144,7 +145,7 @@ async fn operate(client: Client, campaign: i64, phase: Arc<AtomicU8>) -> usize {
                     update_campaign,
                     UpdateCampaignRequest {
                         update_mask: Some(mask),
-                        stock_count: 100_000 + turns as i64
+                        stock_count: 100_000 + turns % 10
                     }
                 )
             }
@@ -233,7 +234,7 @@ async fn operators_race_with_senders(db: TestDb) {
         .into_iter()
         .map(Result::unwrap)
         .sum();
-    let turns: usize = join_all(operators)
+    let turns: i64 = join_all(operators)
         .await
         .into_iter()
         .map(Result::unwrap)

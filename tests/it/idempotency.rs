@@ -5,12 +5,11 @@
 
 mod replays;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use hongbao::grpc::pb;
-
-pub use replays::writes;
+use hongbao::grpc::{DESCRIPTOR, pb};
+use prost::Message as _;
 
 use crate::support::{Client, Options, Raw, SHOP, TestApp, TestDb, on_both, reason};
 
@@ -74,19 +73,23 @@ async fn fund(client: Client, request: pb::FundCampaignRequest) -> (i64, bool) {
 
 async fn duplicates_have_one_effect(db: TestDb) {
     let full = std::env::var_os("HONGBAO_FULL").is_some();
-    let requests: usize = if full { 1_000 } else { 50 };
+    let requests: i64 = if full { 1_000 } else { 50 };
     let (app, account) = quiet(db).await;
     let client = &app.client;
     let campaign = client.draft(SHOP, account, "camp");
     let campaign = client.make_campaign(campaign, 1_000_000).await;
     let people = [("u1".to_owned(), "oU1".to_owned())];
     client.make_people(SHOP, &app.appid(), &people).await;
-    let mut made = BTreeMap::new();
+    let mut made = BTreeSet::new();
     let began = std::time::Instant::now();
     for n in 0..requests {
         // Of ten ids, eight send one packet, one sends a batch, one moves money.
         let request_id = format!("dup-{n}");
-        let kind = ["fund", "batch"].get(n % 10).copied().unwrap_or("single");
+        let kind = match n % 10 {
+            0 => "fund",
+            1 => "batch",
+            _ => "single",
+        };
         let id = match kind {
             "fund" => {
                 let request = pb::FundCampaignRequest {
@@ -115,18 +118,22 @@ async fn duplicates_have_one_effect(db: TestDb) {
                 at_once(|| single(client.clone(), request.clone())).await
             }
         };
-        made.insert((kind, if kind == "fund" { n as i64 } else { id }), n);
+        made.insert((kind, if kind == "fund" { n } else { id }));
     }
     println!(
         "{requests} ids x {DUPLICATES} duplicates in {:?}",
         began.elapsed()
     );
-    assert_eq!(made.len(), requests, "two ids share an effect");
-    let tenth = requests as i64 / 10;
+    assert_eq!(
+        i64::try_from(made.len()).unwrap(),
+        requests,
+        "two ids share an effect"
+    );
+    let tenth = requests / 10;
     let budget = client.budget(SHOP, campaign).await;
     assert_eq!(budget.granted_fen, 1_000_000 + tenth);
     assert_eq!(budget.held_fen, 100 * 9 * tenth);
-    let raw = Raw::connect(&app.db.url).await;
+    let raw = Raw::connect(&app.db).await;
     let packets = "SELECT COUNT(*) FROM issuance WHERE state = 'QUEUED'";
     assert_eq!(raw.number(packets).await, 9 * tenth);
     let batches = "SELECT COUNT(*) FROM issuance_batch";
@@ -211,4 +218,27 @@ async fn two_resends_are_one_packet(db: TestDb) {
     assert_eq!(client.budget(SHOP, campaign).await.held_fen, 1_000);
     app.assert_sound().await;
     app.stop().await;
+}
+
+/// The RPCs whose request has a request id, without their separators.
+pub fn writes() -> BTreeSet<String> {
+    let set = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+    let named = |message: &str| {
+        let name = message.rsplit('.').next().unwrap();
+        let found = set
+            .file
+            .iter()
+            .flat_map(|file| &file.message_type)
+            .find(|m| m.name() == name);
+        found.is_some_and(|m| m.field.iter().any(|field| field.name() == "request_id"))
+    };
+    let methods = set
+        .file
+        .iter()
+        .flat_map(|file| &file.service)
+        .flat_map(|service| &service.method);
+    methods
+        .filter(|method| named(method.input_type()))
+        .map(|method| method.name().to_lowercase())
+        .collect()
 }

@@ -6,6 +6,7 @@
 //! `UPDATE_DOCS=1` writes it.
 
 mod requests;
+mod things;
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::support::{Options, SHOP, TestApp, TestDb, call, on_both, reason};
-use requests::{OTHER, Things, good};
+use requests::good;
+use things::{OTHER, Things};
 
 on_both!(every_rpc_asks_for_its_permission, wrong_keys_read_alike);
 
@@ -79,7 +81,7 @@ fn with(field: &FieldDescriptorProto, id: &str) -> Vec<u8> {
             prost::encoding::WireType::LengthDelimited,
             &mut bytes,
         );
-        encode_varint(id.len() as u64, &mut bytes);
+        encode_varint(u64::try_from(id.len()).unwrap(), &mut bytes);
         bytes.extend_from_slice(id.as_bytes());
     } else {
         encode_key(number, prost::encoding::WireType::Varint, &mut bytes);

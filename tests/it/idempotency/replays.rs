@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hongbao::grpc::{DESCRIPTOR, pb};
-use prost::Message as _;
+use hongbao::grpc::pb;
 use tonic::Code;
 
-use super::quiet;
+use super::{quiet, writes};
 use crate::support::{Raw, SHOP, TestDb, on_both, reason};
 
 on_both!(every_write_replays);
@@ -273,7 +272,7 @@ async fn every_write_replays(db: TestDb) {
         shop_ids: vec![SHOP],
         ..Default::default()
     };
-    let raw = Raw::connect(&app.db.url).await;
+    let raw = Raw::connect(&app.db).await;
     raw.execute("UPDATE provider_account SET protocol = 'retired'")
         .await;
     replays!(
@@ -287,27 +286,4 @@ async fn every_write_replays(db: TestDb) {
     assert_eq!(seen, writes());
     app.assert_sound().await;
     app.stop().await;
-}
-
-/// The RPCs whose request has a request id, without their separators.
-pub fn writes() -> BTreeSet<String> {
-    let set = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();
-    let named = |message: &str| {
-        let name = message.rsplit('.').next().unwrap();
-        let found = set
-            .file
-            .iter()
-            .flat_map(|file| &file.message_type)
-            .find(|m| m.name() == name);
-        found.is_some_and(|m| m.field.iter().any(|field| field.name() == "request_id"))
-    };
-    let methods = set
-        .file
-        .iter()
-        .flat_map(|file| &file.service)
-        .flat_map(|service| &service.method);
-    methods
-        .filter(|method| named(method.input_type()))
-        .map(|method| method.name().to_lowercase())
-        .collect()
 }

@@ -1,0 +1,163 @@
+//! Two tenants with one of everything, and apps that hold one permission or all others.
+
+use std::collections::BTreeMap;
+
+use hongbao::grpc::{PERMISSIONS, pb};
+
+use crate::support::{Client, SHOP, TestApp};
+
+/// The other tenant's shop, as long as the one that is nobody's.
+pub(super) const OTHER: i64 = 22_222;
+
+/// What one tenant has.
+pub(super) struct Own {
+    pub(super) campaign_id: i64,
+    pub(super) batch_id: i64,
+    pub(super) issuance_id: i64,
+    pub(super) recipient_id: i64,
+    pub(super) mch_billno: String,
+    pub(super) uid: String,
+}
+
+pub(super) struct Things {
+    pub(super) client: Client,
+    pub(super) account_id: i64,
+    pub(super) ours: Own,
+    theirs: Own,
+    /// Keys that hold one permission, in one shop where it is not platform-level.
+    with: BTreeMap<&'static str, String>,
+    /// Keys that hold all others, everywhere.
+    without: BTreeMap<&'static str, String>,
+}
+
+impl Things {
+    pub(super) async fn make(app: &TestApp) -> Self {
+        let client = app.client.clone();
+        let merchant = app.simulator.merchant();
+        client.make_shop(SHOP).await;
+        client.make_shop(OTHER).await;
+        let appid = app.appid();
+        let shops = [SHOP, OTHER];
+        let account_id = client.make_account(&merchant.mch_id, &appid, &shops).await;
+        let ours = own(&client, SHOP, account_id, &appid).await;
+        let theirs = own(&client, OTHER, account_id, &appid).await;
+        let (mut with, mut without) = (BTreeMap::new(), BTreeMap::new());
+        let all: Vec<(&str, i32)> = PERMISSIONS
+            .iter()
+            .map(|(_, name)| {
+                let value = pb::Permission::from_str_name(&format!("PERMISSION_{name}"));
+                (*name, value.unwrap().into())
+            })
+            .collect();
+        for (name, value) in &all {
+            if with.contains_key(name) {
+                continue;
+            }
+            let platform = name.ends_with("_ADMIN");
+            let shop_ids = if platform { vec![] } else { vec![SHOP] };
+            let only = pb::Grant {
+                permissions: vec![*value],
+                shop_ids,
+                all_shops: platform,
+            };
+            let mut others: Vec<i32> = all.iter().map(|(_, v)| *v).filter(|v| v != value).collect();
+            others.sort_unstable();
+            others.dedup();
+            let rest = pb::Grant {
+                permissions: others,
+                shop_ids: vec![],
+                all_shops: true,
+            };
+            with.insert(*name, make_app(&client, only).await);
+            without.insert(*name, make_app(&client, rest).await);
+        }
+        Self {
+            client,
+            account_id,
+            ours,
+            theirs,
+            with,
+            without,
+        }
+    }
+
+    pub(super) fn key_with(&self, permission: &str) -> &str {
+        &self.with[permission]
+    }
+
+    pub(super) fn key_without(&self, permission: &str) -> &str {
+        &self.without[permission]
+    }
+
+    /// Ids of the other tenant, by the name of the field that they go into.
+    pub(super) fn foreign(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("campaign_id", self.theirs.campaign_id.to_string()),
+            ("batch_id", self.theirs.batch_id.to_string()),
+            ("issuance_id", self.theirs.issuance_id.to_string()),
+            ("recipient_id", self.theirs.recipient_id.to_string()),
+            ("mch_billno", self.theirs.mch_billno.clone()),
+            ("uid", self.theirs.uid.clone()),
+        ]
+    }
+
+    pub(super) async fn revoked_key(&self) -> String {
+        let key = self.with["CAMPAIGN_READ"].clone();
+        let request = pb::RevokeApiKeyRequest {
+            request_id: self.client.fresh(),
+            key_id: key.split('_').nth(1).unwrap().to_owned(),
+            ..Default::default()
+        };
+        self.client.admin().revoke_api_key(request).await.unwrap();
+        key
+    }
+}
+
+async fn make_app(client: &Client, grant: pb::Grant) -> String {
+    let name = client.fresh();
+    let request = pb::CreateAppRequest {
+        request_id: name.clone(),
+        name,
+        grants: vec![grant],
+        ..Default::default()
+    };
+    let made = client.admin().create_app(request).await.unwrap();
+    made.into_inner().api_key
+}
+
+async fn own(client: &Client, shop_id: i64, account_id: i64, appid: &str) -> Own {
+    let draft = client.draft(shop_id, account_id, "camp");
+    let campaign_id = client.make_campaign(draft, 10_000).await;
+    let uid = format!("person-of-{shop_id}");
+    let people = [(uid.clone(), format!("oOf{shop_id}"))];
+    let batch = pb::SendToUsersRequest {
+        shop_id,
+        request_id: client.fresh(),
+        campaign_id,
+        uids: vec![uid.clone()],
+        source: 1,
+        ..Default::default()
+    };
+    // Unknown when the batch is sent, known afterwards: a packet that can be sent again.
+    let batch = client.issuances().send_to_users(batch).await.unwrap();
+    client.make_people(shop_id, appid, &people).await;
+    let list = pb::ListIssuancesRequest {
+        shop_id,
+        ..Default::default()
+    };
+    let listed = client.issuances().list_issuances(list).await.unwrap();
+    let sent = client.send(shop_id, campaign_id, "oPaid").await.unwrap();
+    let person = pb::GetRecipientRequest {
+        shop_id,
+        r#ref: Some(pb::get_recipient_request::Ref::Uid(uid.clone())),
+    };
+    let person = client.audience().get_recipient(person).await.unwrap();
+    Own {
+        campaign_id,
+        batch_id: batch.into_inner().batch.unwrap().batch_id,
+        issuance_id: listed.into_inner().issuances[0].issuance_id,
+        recipient_id: person.into_inner().recipient.unwrap().recipient_id,
+        mch_billno: sent.mch_billno,
+        uid,
+    }
+}
