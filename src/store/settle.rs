@@ -149,6 +149,8 @@ impl Tx {
                 });
                 if contradiction {
                     entries.push(self.freeze(row).await?);
+                } else if says_paid(&settlement.answer) && attempt.accept_time.is_none() {
+                    self.note_accepted(attempt).await?;
                 }
                 self.hurry(row).await?;
                 continue;
@@ -204,6 +206,18 @@ impl Tx {
         row.version += 1;
         row.frozen = true;
         Ok(entry)
+    }
+
+    /// A late answer moves nothing, but that the number was paid is known from now
+    /// on: a failure of it would be a contradiction.
+    async fn note_accepted(&self, row: &mut attempt::Model) -> Result<(), Fault> {
+        row.accept_time = Some(self.now());
+        attempt::Entity::update_many()
+            .col_expr(attempt::Column::AcceptTime, Expr::value(row.accept_time))
+            .filter(attempt::Column::Id.eq(row.id))
+            .exec(self)
+            .await?;
+        Ok(())
     }
 
     /// A late answer may be news: ask soon. One question too many does no harm.
@@ -388,9 +402,28 @@ fn settled(row: &issuance::Model, to: State) -> Settled {
 
 /// Whether a late answer says that a number which is closed here was paid.
 fn contradicts(settlement: &Settlement, attempt: &attempt::Model) -> bool {
-    let theirs = match &settlement.answer {
-        Answer::Send(SendOutcome::Accepted { .. }) => ProviderState::Sent,
-        Answer::Query(QueryOutcome::Known(report)) => report.state,
+    their_state(&settlement.answer).is_some_and(|theirs| {
+        machine::resolve(settlement.protocol, theirs, attempt.state) == Resolution::Contradiction
+    })
+}
+
+/// Whether the provider says that money went out under the number.
+fn says_paid(answer: &Answer) -> bool {
+    match their_state(answer) {
+        Some(
+            ProviderState::Sent
+            | ProviderState::Received
+            | ProviderState::Refunding
+            | ProviderState::Refunded,
+        ) => true,
+        Some(ProviderState::Sending | ProviderState::Failed) | None => false,
+    }
+}
+
+fn their_state(answer: &Answer) -> Option<ProviderState> {
+    match answer {
+        Answer::Send(SendOutcome::Accepted { .. }) => Some(ProviderState::Sent),
+        Answer::Query(QueryOutcome::Known(report)) => Some(report.state),
         Answer::Send(
             SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
         )
@@ -399,9 +432,8 @@ fn contradicts(settlement: &Settlement, attempt: &attempt::Model) -> bool {
             | QueryOutcome::Rejected(_)
             | QueryOutcome::Unknown(_)
             | QueryOutcome::Mismatch { .. },
-        ) => return false,
-    };
-    machine::resolve(settlement.protocol, theirs, attempt.state) == Resolution::Contradiction
+        ) => None,
+    }
 }
 
 fn judge(
