@@ -114,7 +114,7 @@ pub struct Facts {
     pub refused_at: Option<Timestamp>,
     /// When the provider first said "no such order" since the last request to pay.
     pub not_found_at: Option<Timestamp>,
-    /// When it became SENT.
+    /// When it became SENT, or the provider was first heard to say so.
     pub sent_at: Option<Timestamp>,
     /// Whether the provider has contradicted itself about the packet before.
     pub frozen: bool,
@@ -276,6 +276,10 @@ pub fn after_query(
             match resolve(protocol, report.state, facts.state) {
                 // Once the provider has contradicted itself, only a person believes it again.
                 Resolution::Become(_) if facts.frozen => keep(error, facts, now),
+                // It said before that it paid, though that answer came too late to move us.
+                Resolution::Become(State::Failed) if facts.sent_at.is_some() => {
+                    contradict("CONTRADICTION".to_owned(), facts, now)
+                }
                 Resolution::Become(state) => settle(state, error, now, facts),
                 Resolution::Keep | Resolution::Stale => keep(error, facts, now),
                 Resolution::Contradiction => contradict("CONTRADICTION".to_owned(), facts, now),

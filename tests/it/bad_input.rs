@@ -66,7 +66,7 @@ impl Table {
             ..Options::default()
         };
         let app = TestApp::start_with(db, options).await;
-        let raw = Raw::connect(&app.db).await;
+        let raw = Raw::open(&app.db).await;
         app.client.make_shop(SHOP).await;
         app.client.make_shop(OTHER).await;
         let made = app

@@ -23,6 +23,7 @@ const SHOP: i64 = 1;
 
 on_both!(
     a_late_answer_is_kept_and_moves_nothing,
+    a_failure_after_a_late_payment_is_not_believed,
     a_payment_after_a_failure_freezes,
     a_payment_after_a_failure_freezes_within_one_settling,
     a_late_payment_of_an_old_number_freezes_the_new_one,
@@ -137,6 +138,25 @@ async fn a_late_answer_is_kept_and_moves_nothing(db: TestDb) {
 
     let moved = settle_one(&app, &next, known(ProviderState::Sent)).await;
     assert_eq!((moved.late, moved.to), (false, State::Sent));
+    assert_rules_hold(&app).await;
+    app.stop().await;
+}
+
+async fn a_failure_after_a_late_payment_is_not_believed(db: TestDb) {
+    let (app, id) = one_queued(db).await;
+    let frozen = claim_one(&app, Job::Send).await;
+    let next = claim_one(&app, Job::Query).await;
+    let late = settle_one(&app, &frozen, accepted()).await;
+    assert!(late.late && !late.contradiction);
+    // In time, "paid" and then "failed" needs a person; so it does when late.
+    let after = settle_one(&app, &next, known(ProviderState::Failed)).await;
+    assert!(after.contradiction, "{after:?}");
+    let stopped = seen(&app, id).await;
+    assert!(
+        stopped.state() == S::Review && stopped.frozen,
+        "{stopped:?}"
+    );
+    assert_eq!(resend(&app, id).await, "ISSUANCE_FROZEN");
     assert_rules_hold(&app).await;
     app.stop().await;
 }

@@ -133,7 +133,7 @@ async fn duplicates_have_one_effect(db: TestDb) {
     let budget = client.budget(SHOP, campaign).await;
     assert_eq!(budget.granted_fen, 1_000_000 + tenth);
     assert_eq!(budget.held_fen, 100 * 9 * tenth);
-    let raw = Raw::connect(&app.db).await;
+    let raw = Raw::open(&app.db).await;
     let packets = "SELECT COUNT(*) FROM issuance WHERE state = 'QUEUED'";
     assert_eq!(raw.number(packets).await, 9 * tenth);
     let batches = "SELECT COUNT(*) FROM issuance_batch";

@@ -212,7 +212,7 @@ async fn a_deadline_never_cuts_a_write_in_half(db: TestDb) {
     };
     let app = TestApp::start_with(db, options).await;
     let campaign = ready(&app, 1_000).await;
-    let raw = Raw::connect(&app.db).await;
+    let raw = Raw::open(&app.db).await;
     let request = app.client.send_request(SHOP, campaign, "oOne");
     let held = raw.hold().await;
     let mut asked = Request::new(request.clone());

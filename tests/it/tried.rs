@@ -18,7 +18,7 @@ async fn quiet(db: TestDb) -> (TestApp, Raw) {
         ..Options::default()
     };
     let app = TestApp::start_with(db, options).await;
-    let raw = Raw::connect(&app.db).await;
+    let raw = Raw::open(&app.db).await;
     app.client.make_shop(SHOP).await;
     (app, raw)
 }

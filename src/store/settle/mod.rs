@@ -151,6 +151,8 @@ impl Tx {
                 });
                 if contradiction {
                     entries.push(self.freeze(row).await?);
+                } else if says_paid(&settlement.answer) && attempt.accept_time.is_none() {
+                    self.note_accepted(attempt).await?;
                 }
                 self.hurry(row).await?;
                 continue;
@@ -196,9 +198,28 @@ fn settled(row: &issuance::Model, to: State) -> Settled {
 
 /// Whether a late answer says that a number which is closed here was paid.
 fn contradicts(settlement: &Settlement, attempt: &attempt::Model) -> bool {
-    let theirs = match &settlement.answer {
-        Answer::Send(SendOutcome::Accepted { .. }) => ProviderState::Sent,
-        Answer::Query(QueryOutcome::Known(report)) => report.state,
+    their_state(&settlement.answer).is_some_and(|theirs| {
+        machine::resolve(settlement.protocol, theirs, attempt.state) == Resolution::Contradiction
+    })
+}
+
+/// Whether the provider says that money went out under the number.
+fn says_paid(answer: &Answer) -> bool {
+    match their_state(answer) {
+        Some(
+            ProviderState::Sent
+            | ProviderState::Received
+            | ProviderState::Refunding
+            | ProviderState::Refunded,
+        ) => true,
+        Some(ProviderState::Sending | ProviderState::Failed) | None => false,
+    }
+}
+
+fn their_state(answer: &Answer) -> Option<ProviderState> {
+    match answer {
+        Answer::Send(SendOutcome::Accepted { .. }) => Some(ProviderState::Sent),
+        Answer::Query(QueryOutcome::Known(report)) => Some(report.state),
         Answer::Send(
             SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
         )
@@ -207,9 +228,8 @@ fn contradicts(settlement: &Settlement, attempt: &attempt::Model) -> bool {
             | QueryOutcome::Rejected(_)
             | QueryOutcome::Unknown(_)
             | QueryOutcome::Mismatch { .. },
-        ) => return false,
-    };
-    machine::resolve(settlement.protocol, theirs, attempt.state) == Resolution::Contradiction
+        ) => None,
+    }
 }
 
 fn judge(

@@ -44,6 +44,18 @@ impl Tx {
         Ok(entry)
     }
 
+    /// A late answer moves nothing, but that the number was paid is known from now
+    /// on: a failure of it would be a contradiction.
+    pub(super) async fn note_accepted(&self, row: &mut attempt::Model) -> Result<(), Fault> {
+        row.accept_time = Some(self.now());
+        attempt::Entity::update_many()
+            .col_expr(attempt::Column::AcceptTime, Expr::value(row.accept_time))
+            .filter(attempt::Column::Id.eq(row.id))
+            .exec(self)
+            .await?;
+        Ok(())
+    }
+
     /// A late answer may be news: ask soon. One question too many does no harm.
     pub(super) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
         issuance::Entity::update_many()

@@ -272,7 +272,7 @@ async fn every_write_replays(db: TestDb) {
         shop_ids: vec![SHOP],
         ..Default::default()
     };
-    let raw = Raw::connect(&app.db).await;
+    let raw = Raw::open(&app.db).await;
     raw.execute("UPDATE provider_account SET protocol = 'retired'")
         .await;
     replays!(
