@@ -306,7 +306,10 @@ pub(super) async fn settle_all(
 async fn settle(store: &Store, metrics: &Metrics, settlements: Vec<Settlement>) -> Result<()> {
     for pause_ms in [50, 200, 1_000] {
         match store.settle(settlements.clone()).await {
-            Ok(done) => return Ok(done.iter().for_each(|settled| report(metrics, settled))),
+            Ok(done) => {
+                done.iter().for_each(|settled| report(metrics, settled));
+                return Ok(());
+            }
             Err(error) if error.reason == Reason::Internal => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, answers = settlements.len(), "could not settle; trying again");
