@@ -112,14 +112,20 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
             Some(mine) => {
                 // Ours may lag behind, but never say the contrary.
                 let contrary = match payment.state {
-                    Theirs::Received => matches!(mine.state, State::Failed | State::Refunded),
-                    Theirs::Sent => matches!(
+                    Theirs::Sending | Theirs::Sent => matches!(
                         mine.state,
-                        State::Failed | State::Refunded | State::Received
+                        State::Failed | State::Received | State::Refunding | State::Refunded
                     ),
-                    Theirs::Sending | Theirs::Failed | Theirs::RfundIng | Theirs::Refund => {
-                        mine.state == State::Received
-                    }
+                    Theirs::Received => matches!(
+                        mine.state,
+                        State::Failed | State::Refunding | State::Refunded
+                    ),
+                    Theirs::RfundIng => matches!(
+                        mine.state,
+                        State::Failed | State::Received | State::Refunded
+                    ),
+                    Theirs::Refund => matches!(mine.state, State::Failed | State::Received),
+                    Theirs::Failed => mine.state == State::Received,
                 };
                 if contrary {
                     broken.push(format!(

@@ -208,7 +208,7 @@ fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Ti
             now,
         ),
         RejectionKind::DailyLimit => again(
-            Plan::new(Job::Send, now.next_beijing_midnight().since(now)),
+            Plan::once_past(Job::Send, now.next_beijing_midnight().since(now)),
             code,
             facts,
             now,
@@ -237,7 +237,10 @@ fn again(plan: Plan, code: String, facts: &Facts, now: Timestamp) -> Step {
         return Step::to(State::Sending, Some(plan), Some(code));
     }
     let plan = if now.since(facts.first_sent_at) >= RESEND_UNTIL {
-        Plan::new(Job::Query, plan.after)
+        Plan {
+            job: Job::Query,
+            ..plan
+        }
     } else {
         plan
     };

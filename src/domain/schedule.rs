@@ -45,20 +45,38 @@ pub struct Plan {
     pub job: Job,
     /// In how long, before spreading.
     pub after: Duration,
+    /// Never sooner than this, however it is spread; `after` counts from here.
+    pub wait: Duration,
 }
 
 impl Plan {
     /// This job after this long.
     #[must_use]
     pub fn new(job: Job, after: Duration) -> Self {
-        Self { job, after }
+        Self {
+            job,
+            after,
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// This job soon after something that it must not come before: spreading the
+    /// wait for it would come hours too early.
+    #[must_use]
+    pub fn once_past(job: Job, wait: Duration) -> Self {
+        Self {
+            job,
+            after: Duration::from_secs(10 * MINUTE),
+            wait,
+        }
     }
 
     /// The delay spread by ±20 % with a random number.
     #[must_use]
     pub fn spread(self, random: u64) -> Duration {
         let per_mille = 800 + u32::try_from(random % 401).unwrap_or(0);
-        self.after.saturating_mul(per_mille) / 1_000
+        self.wait
+            .saturating_add(self.after.saturating_mul(per_mille) / 1_000)
     }
 }
 
@@ -168,6 +186,9 @@ mod tests {
         for random in [0, 1, 400, 401, u64::MAX] {
             let spread = plan.spread(random);
             assert!(spread >= Duration::from_secs(80) && spread <= Duration::from_secs(120));
+            let day = Duration::from_secs(DAY);
+            let past = Plan::once_past(Job::Send, day).spread(random);
+            assert!(past > day && past < day + Duration::from_secs(15 * MINUTE));
         }
     }
 }

@@ -26,11 +26,10 @@ pub fn call(
     validate_only: bool,
     body: &impl Message,
 ) -> Option<Call> {
-    let rule = "1 to 64 characters of [A-Za-z0-9_.:-], a new one for every new call";
-    let request = fields.name(
-        request_id,
+    let rule = "must be 1 to 64 characters of [A-Za-z0-9_.:-], a new one for every new call";
+    let request = fields.take(
+        RequestId::parse(request_id),
         "request_id",
-        RequestId::parse,
         Reason::RequestIdInvalid,
         rule,
     )?;

@@ -16,14 +16,17 @@ use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 #[derive(Debug, Default)]
 pub struct Fields {
     violations: Vec<Violation>,
+    /// All of them, also those that are not kept.
+    count: usize,
 }
 
-/// Violations that are kept; more say nothing new.
+/// Violations that are kept; more are only counted.
 const KEPT_MAX: usize = 200;
 
 impl Fields {
     /// Notes that a field is wrong.
     pub fn bad(&mut self, path: impl Into<String>, reason: Reason, message: impl Into<String>) {
+        self.count += 1;
         if self.violations.len() < KEPT_MAX {
             self.violations.push(Violation {
                 path: path.into(),
@@ -54,7 +57,7 @@ impl Fields {
     pub fn finish<T>(self, parsed: Option<T>) -> Result<T> {
         match parsed {
             Some(parsed) if self.violations.is_empty() => Ok(parsed),
-            _ => Err(Error::fields(self.violations)),
+            _ => Err(Error::fields(self.violations).fact("violation_count", self.count)),
         }
     }
 

@@ -27,7 +27,9 @@ pub fn status(error: Error) -> Status {
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
     if count > 0 {
-        metadata.insert("violation_count".to_owned(), count.to_string());
+        metadata
+            .entry("violation_count".to_owned())
+            .or_insert_with(|| count.to_string());
     }
     let mut details = ErrorDetails::with_error_info(error.reason.name(), DOMAIN, metadata);
     if count > 0 {

@@ -165,7 +165,8 @@ fn size(command: &Command) -> usize {
 }
 
 /// One transaction for all; if that fails as a whole, one for each, so that one
-/// call cannot sink its neighbours.
+/// call cannot sink its neighbours. A database that is away is away for each: all
+/// are told at once, instead of waiting in turn until their deadlines pass.
 async fn accept(store: &Store, jobs: Vec<Job>) {
     let (commands, replies): (Vec<Command>, Vec<_>) =
         jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
@@ -174,6 +175,12 @@ async fn accept(store: &Store, jobs: Vec<Job>) {
             for (reply, result) in replies.into_iter().zip(results) {
                 // A caller that has gone reads its result by its request id.
                 let _ = reply.send(result);
+            }
+        }
+        Err(error) if error.reason == Reason::DatabaseUnavailable => {
+            tracing::warn!(%error, source = ?error.source, calls = commands.len(), "the database is away");
+            for reply in replies {
+                let _ = reply.send(Err(Error::new(error.reason, error.message.clone())));
             }
         }
         Err(error) => {

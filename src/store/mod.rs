@@ -153,8 +153,8 @@ impl Store {
     }
 }
 
-/// Brings the schema up to date. Two that run at once take turns: on PostgreSQL by
-/// an advisory lock, on SQLite by the file.
+/// Brings the schema up to date. Two that run at once take turns on PostgreSQL, by
+/// an advisory lock; on SQLite the caller holds the [`lock::ProcessLock`].
 ///
 /// # Errors
 /// The database does not answer, or a step fails.

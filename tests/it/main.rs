@@ -6,12 +6,29 @@
     reason = "tests run in real time, spawn what ends with their runtime, and link to nobody"
 )]
 
+mod bad_input;
+mod budget;
 mod chaos;
+mod differences;
+mod dispatching;
+mod doubt;
+mod fence;
 mod golden;
+mod idempotency;
 mod layering;
+mod limits;
+mod lists;
 mod measure;
+mod permissions;
 mod poison;
 mod provider;
+mod replicas;
+mod schema;
 mod sending;
 mod simulator;
+mod store_model;
 mod support;
+mod surface;
+mod traps;
+mod tried;
+mod verify;

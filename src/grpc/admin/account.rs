@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Backend, Caller, Fields, NAME_RULE, body, call, convert, parse_shops, pb};
+use super::{
+    Backend, Caller, Fields, NAME_RULE, body, call, check_count, convert, parse_shops, pb,
+};
 use crate::domain::id::AccountId;
 use crate::domain::machine::Protocol;
 use crate::domain::text::{Appid, Code, MchId};
@@ -65,9 +67,7 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         Reason::IdInvalid,
         NAME_RULE,
     );
-    if r.appids.is_empty() || r.appids.len() > 20 {
-        fields.bad("appids", Reason::OutOfRange, "name 1 to 20 appids");
-    }
+    check_count(fields, "appids", r.appids.len(), 20);
     let mut appids = Vec::new();
     for (index, appid) in r.appids.iter().enumerate().take(20) {
         let rule = "1 to 32 characters of [A-Za-z0-9_-]";

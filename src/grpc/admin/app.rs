@@ -1,6 +1,8 @@
 //! Apps, grants and keys.
 
-use super::{Backend, Caller, Fields, NAME_RULE, body, call, convert, parse_shops, pb};
+use super::{
+    Backend, Caller, Fields, NAME_RULE, body, call, check_count, convert, parse_shops, pb,
+};
 use crate::domain::grant::{Grant, Shops};
 use crate::domain::id::{AppId, ShopId};
 use crate::domain::text::Code;
@@ -8,6 +10,9 @@ use crate::domain::{Reason, Result};
 use crate::service::identity;
 use crate::store::app::{App, NewApp};
 use crate::store::entity::api_key;
+
+/// Permissions of one grant at most, more than there are.
+const PERMISSIONS_MAX: usize = 50;
 
 pub(super) async fn create_app(
     backend: &Backend,
@@ -27,9 +32,7 @@ pub(super) async fn create_app(
     );
     let name = fields.name(&r.name, "name", Code::parse, Reason::IdInvalid, NAME_RULE);
     let default_shop = fields.optional_id(r.default_shop_id, "default_shop_id", ShopId::parse);
-    if r.grants.is_empty() || r.grants.len() > 20 {
-        fields.bad("grants", Reason::OutOfRange, "name 1 to 20 grants");
-    }
+    check_count(&mut fields, "grants", r.grants.len(), 20);
     let grants: Vec<Grant> = r
         .grants
         .iter()
@@ -64,14 +67,13 @@ pub(super) async fn create_app(
 
 fn parse_grant(fields: &mut Fields, index: usize, raw: &pb::Grant) -> Option<Grant> {
     let path = format!("grants[{index}]");
-    if raw.permissions.is_empty() {
-        fields.bad(
-            format!("{path}.permissions"),
-            Reason::FieldRequired,
-            "name at least one permission",
-        );
-    }
-    let permissions = raw.permissions.iter().enumerate().take(50);
+    check_count(
+        fields,
+        &format!("{path}.permissions"),
+        raw.permissions.len(),
+        PERMISSIONS_MAX,
+    );
+    let permissions = raw.permissions.iter().enumerate().take(PERMISSIONS_MAX);
     let permissions: Vec<_> = permissions
         .filter_map(|(i, p)| {
             fields.choice(
@@ -161,15 +163,10 @@ pub(super) async fn revoke_key(
         r.validate_only,
         &body,
     );
-    if r.key_id.is_empty() {
-        fields.bad(
-            "key_id",
-            Reason::FieldRequired,
-            "required: the second field of the key",
-        );
-    }
-    let call = fields.finish(call)?;
-    let done = backend.store.revoke_key(call, r.key_id.clone()).await?;
+    let rule = "the second field of the key";
+    let id = fields.name(&r.key_id, "key_id", Code::parse, Reason::IdInvalid, rule);
+    let (call, id) = fields.finish(call.zip(id))?;
+    let done = backend.store.revoke_key(call, id.to_string()).await?;
     backend.identity.forget();
     Ok(pb::RevokeApiKeyResponse {
         key: Some(render_key(&done.row)),

@@ -198,6 +198,15 @@ async fn create_shop(
     })
 }
 
+/// A list that holds something, and not too much.
+fn check_count(fields: &mut Fields, path: &str, count: usize, max: usize) {
+    if count == 0 {
+        fields.bad(path, Reason::FieldRequired, format!("name 1 to {max}"));
+    } else if count > max {
+        fields.bad(path, Reason::BatchTooLarge, format!("at most {max}"));
+    }
+}
+
 fn parse_shops(fields: &mut Fields, path: &str, raw: &[i64]) -> Vec<ShopId> {
     if raw.len() > 1_000 {
         fields.bad(path, Reason::BatchTooLarge, "at most 1,000 shops");

@@ -167,13 +167,15 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
         match path.as_str() {
             "texts" => update.texts = fields.texts(r.texts.as_ref(), "texts"),
             "start_time" => {
-                let start = fields.time(r.start_time.as_ref(), "start_time").flatten();
-                update.start = fields.take(
-                    start,
-                    "start_time",
-                    Reason::FieldRequired,
-                    "required, since the mask names it",
-                );
+                let start = fields.time(r.start_time.as_ref(), "start_time");
+                if start == Some(None) {
+                    fields.bad(
+                        "start_time",
+                        Reason::TimeRangeInvalid,
+                        "required, since the mask names it",
+                    );
+                }
+                update.start = start.flatten();
             }
             "end_time" => update.end = fields.time(r.end_time.as_ref(), "end_time"),
             "stock_count" => {

@@ -37,6 +37,11 @@ impl Tx {
             Some(&draft.texts),
         )?;
         let now = self.now();
+        let start = draft.start.unwrap_or(now);
+        if draft.end.is_some_and(|end| end <= start) {
+            let text = "end_time must be after start_time, which is now if it is absent".to_owned();
+            return Err(Error::field("end_time", Reason::TimeRangeInvalid, text).into());
+        }
         let row = ActiveModel {
             id: Set(id),
             shop_id: Set(draft.shop),
@@ -49,7 +54,7 @@ impl Tx {
             revision: Set(1),
             account_id: Set(draft.account),
             appid: Set(appid),
-            start_time: Set(draft.start.unwrap_or(now)),
+            start_time: Set(start),
             end_time: Set(draft.end),
             stock_count: Set(draft.stock),
             issued_count: Set(0),

@@ -203,12 +203,22 @@ pub(super) fn check_fit(command: &Command, ground: &Ground) -> Result<()> {
             match texts {
                 Some(texts) => {
                     let bounds = ground.payer.min_amount_fen..=ground.payer.max_amount_fen;
-                    account::accepts(bounds, amount, amount, Some(texts))
+                    account::accepts(bounds, amount, amount, Some(texts)).map_err(name_amount)
                 }
                 None => Ok(()),
             }
         }
     }
+}
+
+/// A send has one amount where a campaign has a range.
+fn name_amount(mut error: Error) -> Error {
+    for violation in &mut error.violations {
+        if violation.path.starts_with("amount.") {
+            violation.path = "amount_fen".to_owned();
+        }
+    }
+    error
 }
 
 /// A packet that is refused alone: it has a row, so that counts add up and a

@@ -124,7 +124,7 @@ impl Tx {
             .into_iter()
             .map(|row| (row.id, row))
             .collect();
-        let attempts: BTreeMap<AttemptId, attempt::Model> = attempt::Entity::find()
+        let mut attempts: BTreeMap<AttemptId, attempt::Model> = attempt::Entity::find()
             .filter(attempt::Column::Id.is_in(settlements.iter().map(|s| s.attempt)))
             .all(self)
             .await?
@@ -135,7 +135,7 @@ impl Tx {
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
-            let (Some(row), Some(attempt)) = (row, attempts.get(&settlement.attempt)) else {
+            let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
                 return Err(Error::internal("an answer to a packet that is gone", "settle").into());
             };
             let late = row.fence != settlement.fence || attempt.live_key.is_none();

@@ -113,7 +113,7 @@ impl Tx {
     pub(super) async fn move_attempt(
         &self,
         settlement: &Settlement,
-        before: &attempt::Model,
+        before: &mut attempt::Model,
         step: &Step,
     ) -> Result<(), Fault> {
         let now = self.now();
@@ -141,6 +141,11 @@ impl Tx {
             row.provider_order_no = Set(number.to_owned());
         }
         attempt::Entity::update(row).exec(self).await?;
+        // A late answer in the same slice is held against what is true by now.
+        before.state = step.state;
+        if matches!(step.state, State::Failed | State::Refunded) {
+            before.live_key = None;
+        }
         Ok(())
     }
 
@@ -201,6 +206,9 @@ impl Tx {
         if moved.rows_affected != 1 {
             return Err(Fault::Again);
         }
+        row.state = step.state;
+        row.version += i64::from(changed);
+        row.frozen |= step.contradiction;
         Ok(())
     }
 }

@@ -91,6 +91,24 @@ impl TestApp {
         }
     }
 
+    /// Ends the server and starts it anew on the same database with another
+    /// configuration; the provider goes on.
+    pub async fn restart(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.running.shutdown().await;
+        let mut config = self.config;
+        change(&mut config);
+        let running = app::start(&config).await.unwrap();
+        let client = Client::connect(running.grpc_addr, &self.key).await;
+        Self {
+            running,
+            simulator: self.simulator,
+            config,
+            db: self.db,
+            client,
+            key: self.key,
+        }
+    }
+
     pub fn store(&self) -> &Store {
         &self.running.store
     }

@@ -32,9 +32,8 @@ impl TestDb {
     }
 
     pub fn postgres() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         let server = server();
-        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = next_name();
         server.sql(
             "postgres",
             &format!("CREATE DATABASE {name} TEMPLATE migrated"),
@@ -45,9 +44,34 @@ impl TestDb {
         }
     }
 
+    /// The same rows in a database of their own. Nobody may be connected to this one.
+    pub fn copy(&self) -> Self {
+        if !self.is_postgres() {
+            let copy = Self::sqlite();
+            let file = self.folder.path().join("hongbao.db");
+            std::fs::copy(file, copy.folder.path().join("hongbao.db")).unwrap();
+            return copy;
+        }
+        let name = next_name();
+        let (_, template) = self.url.rsplit_once('/').unwrap();
+        server().sql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        );
+        Self {
+            url: server().url(&name),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
+}
+
+fn next_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Migrated once for all tests of this process.
@@ -99,6 +123,11 @@ fn server() -> &'static Server {
 }
 
 impl Server {
+    /// The one that the tests of this process share.
+    pub fn shared() -> &'static Self {
+        server()
+    }
+
     /// Starts a server in a fresh folder.
     pub fn start() -> Self {
         let bin = postgres_bin();
@@ -126,31 +155,29 @@ impl Server {
                 "--no-instructions",
             ],
         ));
-        let options = format!(
-            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300",
-            folder.display()
-        );
-        let log = folder.join("log");
-        run(&mut unprivileged(
-            as_root,
-            &bin.join("pg_ctl"),
-            &[
-                "--pgdata",
-                data.to_str().unwrap(),
-                "--log",
-                log.to_str().unwrap(),
-                "--options",
-                &options,
-                "--wait",
-                "start",
-            ],
-        ));
+        pg_start(as_root, &folder, port);
         let watchdog = watch(as_root, &bin, &folder);
         Self {
             folder,
             port,
             _watchdog: watchdog,
         }
+    }
+
+    /// Ends it, as when its machine goes away; the data stay.
+    pub fn stop(&self) {
+        let data = self.folder.join("data");
+        let arguments = ["--pgdata", data.to_str().unwrap(), "--mode", "immediate"];
+        run(&mut unprivileged(
+            is_root(),
+            &postgres_bin().join("pg_ctl"),
+            &[&arguments[..], &["stop"]].concat(),
+        ));
+    }
+
+    /// Starts it anew with the same data, on the same port.
+    pub fn start_again(&self) {
+        pg_start(is_root(), &self.folder, self.port);
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -176,6 +203,27 @@ impl Server {
             statement,
         ]));
     }
+}
+
+fn pg_start(as_root: bool, folder: &Path, port: u16) {
+    let options = format!(
+        "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300",
+        folder.display()
+    );
+    run(&mut unprivileged(
+        as_root,
+        &postgres_bin().join("pg_ctl"),
+        &[
+            "--pgdata",
+            folder.join("data").to_str().unwrap(),
+            "--log",
+            folder.join("log").to_str().unwrap(),
+            "--options",
+            &options,
+            "--wait",
+            "start",
+        ],
+    ));
 }
 
 /// Waits for this process to end, then stops the server and removes its folder.

@@ -5,12 +5,16 @@
 //! and time that runs fast; [`Client`] calls it as a caller would.
 
 mod app;
+mod bytes;
 mod client;
 mod database;
+mod raw;
 
 pub use app::{Options, TestApp};
-pub use client::{Client, reason, violations};
-pub use database::TestDb;
+pub use bytes::call;
+pub use client::{Client, SHOP, reason, violations};
+pub use database::{Server, TestDb};
+pub use raw::{Counts, Raw};
 
 /// Makes a test `name::sqlite` and a test `name::postgres` of one async function
 /// that takes a [`TestDb`].

@@ -1,0 +1,82 @@
+//! The closed list of reasons: one in the contract and in the domain, and each of
+//! them provoked by a test.
+
+use std::collections::BTreeSet;
+
+use hongbao::domain::Reason;
+use hongbao::grpc::DESCRIPTOR;
+use prost::Message as _;
+
+/// Where tests provoke a reason: files in which it stands as a text.
+const FILES: &[(&str, &str)] = &[
+    ("bad_input.rs", include_str!("../bad_input.rs")),
+    ("bad_input/admin.rs", include_str!("admin.rs")),
+    ("bad_input/audience.rs", include_str!("audience.rs")),
+    ("bad_input/campaign.rs", include_str!("campaign.rs")),
+    ("bad_input/issuance.rs", include_str!("issuance.rs")),
+    ("bad_input/states.rs", include_str!("states.rs")),
+    ("bad_input/wire.rs", include_str!("wire.rs")),
+    ("permissions.rs", include_str!("../permissions.rs")),
+    ("idempotency.rs", include_str!("../idempotency.rs")),
+    (
+        "idempotency/replays.rs",
+        include_str!("../idempotency/replays.rs"),
+    ),
+    ("budget.rs", include_str!("../budget.rs")),
+    ("surface.rs", include_str!("../surface.rs")),
+];
+
+/// Reasons that no test here provokes, and why.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "CONCURRENT_UPDATE",
+        "a unit gives up after six lost races; src/store/tx.rs decides it",
+    ),
+    (
+        "DATABASE_UNAVAILABLE",
+        "the database has to go away: scripts/chaos and the store's own tests",
+    ),
+    ("INTERNAL", "a bug; a test that sees one fails"),
+    (
+        "SERVER_OVERLOADED",
+        "1,024 calls must wait for one transaction, which no test may force by chance",
+    ),
+];
+
+#[test]
+fn the_contract_and_the_domain_have_the_same_reasons() {
+    let set = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+    let values = set
+        .file
+        .iter()
+        .flat_map(|file| &file.enum_type)
+        .find(|found| found.name() == "ErrorReason")
+        .unwrap();
+    let contract: Vec<String> = values
+        .value
+        .iter()
+        .map(|value| value.name().trim_start_matches("ERROR_REASON_").to_owned())
+        .filter(|name| name != "UNSPECIFIED")
+        .collect();
+    let domain: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(contract, domain);
+}
+
+#[test]
+fn every_reason_is_provoked() {
+    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
+    for reason in Reason::ALL {
+        let text = format!("\"{}\"", reason.name());
+        let found: Vec<&str> = FILES
+            .iter()
+            .filter(|(_, source)| source.contains(&text))
+            .map(|(file, _)| *file)
+            .collect();
+        assert_eq!(
+            found.is_empty(),
+            elsewhere.contains(reason.name()),
+            "{}: provoked in {found:?}",
+            reason.name()
+        );
+    }
+}

@@ -1,0 +1,281 @@
+//! Who may call what: every RPC of the contract, called without a key, with a wrong
+//! one, without the grant, for another tenant, and by right.
+//!
+//! The RPCs come from the descriptor set, so a new one fails here until it has a
+//! request of its own in `requests.rs`. The table is kept in `docs/permissions.md`;
+//! `UPDATE_DOCS=1` writes it.
+
+mod requests;
+
+use std::fmt::Write as _;
+
+use hongbao::grpc::{DESCRIPTOR, PERMISSIONS, pb};
+use prost::Message as _;
+use prost::encoding::{encode_key, encode_varint};
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{FieldDescriptorProto, FileDescriptorSet};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::support::{Options, SHOP, TestApp, TestDb, call, on_both, reason};
+use requests::{OTHER, Things, good};
+
+on_both!(every_rpc_asks_for_its_permission, wrong_keys_read_alike);
+
+/// An RPC as the contract has it.
+struct Rpc {
+    path: String,
+    permission: &'static str,
+    fields: Vec<FieldDescriptorProto>,
+    streams: bool,
+}
+
+impl Rpc {
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap()
+    }
+
+    fn is_platform(&self) -> bool {
+        self.permission.ends_with("_ADMIN")
+    }
+
+    fn field(&self, name: &str) -> Option<&FieldDescriptorProto> {
+        self.fields.iter().find(|field| field.name() == name)
+    }
+}
+
+fn rpcs() -> Vec<Rpc> {
+    let set = FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+    let ours = set
+        .file
+        .iter()
+        .filter(|file| file.package() == "hongbao.v1");
+    let messages: Vec<_> = ours.clone().flat_map(|file| &file.message_type).collect();
+    let mut rpcs = Vec::new();
+    for service in ours.flat_map(|file| &file.service) {
+        for method in &service.method {
+            let path = format!("/hongbao.v1.{}/{}", service.name(), method.name());
+            let input = method.input_type().rsplit('.').next().unwrap();
+            let message = messages.iter().find(|m| m.name() == input).unwrap();
+            let (_, permission) = PERMISSIONS.iter().find(|(rpc, _)| *rpc == path).unwrap();
+            rpcs.push(Rpc {
+                path,
+                permission,
+                fields: message.field.clone(),
+                streams: method.server_streaming(),
+            });
+        }
+    }
+    assert_eq!(rpcs.len(), PERMISSIONS.len());
+    rpcs
+}
+
+/// A field with this id. Behind a message it stands for what the message had there.
+fn with(field: &FieldDescriptorProto, id: &str) -> Vec<u8> {
+    let (mut bytes, number) = (Vec::new(), u32::try_from(field.number()).unwrap());
+    if field.r#type() == Type::String {
+        encode_key(
+            number,
+            prost::encoding::WireType::LengthDelimited,
+            &mut bytes,
+        );
+        encode_varint(id.len() as u64, &mut bytes);
+        bytes.extend_from_slice(id.as_bytes());
+    } else {
+        encode_key(number, prost::encoding::WireType::Varint, &mut bytes);
+        encode_varint(id.parse().unwrap(), &mut bytes);
+    }
+    bytes
+}
+
+/// As long as this id, and nobody's.
+fn missing(id: &str) -> String {
+    let nine = if id.bytes().all(|b| b.is_ascii_digit()) {
+        "9"
+    } else {
+        "z"
+    };
+    nine.repeat(id.len())
+}
+
+/// All that a caller can read in a refusal, but for the id that he named himself.
+fn seen(status: &Status, id: &str) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    let mut facts: Vec<_> = info
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.clone(), value.replace(id, "ID")))
+        .collect();
+    facts.sort();
+    format!(
+        "{:?} {:?} {} {facts:?} {:?} {:?} {}",
+        status.code(),
+        status.message(),
+        info.reason,
+        details.bad_request(),
+        details.retry_info(),
+        status.details().len()
+    )
+}
+
+fn cell(answer: &Result<(), Status>) -> String {
+    match answer {
+        Ok(()) => "OK".to_owned(),
+        Err(status) => reason(status),
+    }
+}
+
+async fn every_rpc_asks_for_its_permission(db: TestDb) {
+    let options = Options {
+        dispatcher: false,
+        ..Options::default()
+    };
+    let app = TestApp::start_with(db, options).await;
+    let things = Things::make(&app).await;
+    let channel = app.client.channel();
+    let wrong = format!("{}{}", &app.key[..app.key.len() - 4], "0000");
+    let mut table = String::new();
+    for rpc in rpcs() {
+        let name = rpc.name();
+        let ask = async |key: Option<&str>, message: Vec<u8>| {
+            call(&channel, &rpc.path, rpc.streams, key, message).await
+        };
+        let message = good(name, &things);
+        let none = ask(None, message.clone()).await.map(drop);
+        let bad = ask(Some(&wrong), message.clone()).await.map(drop);
+        let without = things.key_without(rpc.permission);
+        let without = ask(Some(without), message.clone()).await.map(drop);
+        assert_eq!(none.as_ref().unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(cell(&none), "CREDENTIAL_MISSING", "{name}");
+        assert_eq!(bad.as_ref().unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(cell(&bad), "CREDENTIAL_INVALID", "{name}");
+        assert_eq!(without.as_ref().unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(cell(&without), "PERMISSION_MISSING", "{name}");
+
+        let only = things.key_with(rpc.permission);
+        let (mut other_shop, mut other_ids) = ("—".to_owned(), Vec::new());
+        if !rpc.is_platform() {
+            let field = rpc.field("shop_id").unwrap();
+            let ask_shop = async |shop: &str| {
+                let message = [message.clone(), with(field, shop)].concat();
+                ask(Some(only), message).await.unwrap_err()
+            };
+            let foreign = OTHER.to_string();
+            let (theirs, nobodys) = (ask_shop(&foreign).await, ask_shop("99999").await);
+            assert_eq!(seen(&theirs, &foreign), seen(&nobodys, "99999"), "{name}");
+            other_shop = reason(&theirs);
+            assert_eq!(other_shop, "SHOP_NOT_FOUND", "{name}");
+            for (field, id) in things.foreign() {
+                let Some(field) = rpc.field(field) else {
+                    continue;
+                };
+                let ask_id = async |id: &str| {
+                    let message = [message.clone(), with(field, id)].concat();
+                    ask(Some(only), message).await.expect_err(name)
+                };
+                let (theirs, nobodys) = (ask_id(&id).await, ask_id(&missing(&id)).await);
+                assert_eq!(seen(&theirs, &id), seen(&nobodys, &missing(&id)), "{name}");
+                assert_eq!(theirs.code(), Code::NotFound, "{name}: {theirs:?}");
+                let found = reason(&theirs);
+                if !other_ids.contains(&found) {
+                    other_ids.push(found);
+                }
+            }
+        }
+        let right = ask(Some(only), message).await.map(drop);
+        // There can be but one account of the simulator's merchant.
+        let due = if name == "CreateProviderAccount" {
+            "ALREADY_EXISTS"
+        } else {
+            "OK"
+        };
+        assert_eq!(cell(&right), due, "{name}: {right:?}");
+        let ids = if other_ids.is_empty() {
+            "—".to_owned()
+        } else {
+            other_ids.join(", ")
+        };
+        writeln!(
+            table,
+            "| {} | {} | {} | {} | {} | {other_shop} | {ids} | {} |",
+            rpc.path.trim_start_matches("/hongbao.v1."),
+            rpc.permission,
+            cell(&none),
+            cell(&bad),
+            cell(&without),
+            cell(&right),
+        )
+        .unwrap();
+    }
+    compare(&table);
+    // A filter by somebody else's ids finds what a filter by nobody's finds.
+    let key = things.key_with("ISSUANCE_READ");
+    let reader = app.client.with_key(Some(key));
+    for (field, id) in things.foreign() {
+        let mut filter = pb::IssuanceFilter::default();
+        match field {
+            "campaign_id" => filter.campaign_id = id.parse().unwrap(),
+            "batch_id" => filter.batch_id = id.parse().unwrap(),
+            "uid" => filter.uid = id,
+            _ => continue,
+        }
+        let request = pb::ListIssuancesRequest {
+            shop_id: SHOP,
+            filter: Some(filter),
+            ..Default::default()
+        };
+        let found = reader.issuances().list_issuances(request).await.unwrap();
+        assert_eq!(found.into_inner(), pb::ListIssuancesResponse::default());
+    }
+    app.stop().await;
+}
+
+fn compare(rows: &str) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md");
+    let text = format!(
+        "# Who may call what\n\n\
+         Made by `UPDATE_DOCS=1 cargo test permissions` from the descriptor set; the test calls each RPC in each of\n\
+         these ways. \"Other shop\" and \"other's ids\" are called with a grant in one shop for what belongs to another:\n\
+         the answer is byte for byte the one for an id that does not exist. \"Right\" is called with a grant of this\n\
+         permission alone.\n\n\
+         | RPC | permission | no key | wrong key | missing grant | other shop | other's ids | right |\n\
+         |---|---|---|---|---|---|---|---|\n{rows}"
+    );
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(file, text).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        kept == text,
+        "docs/permissions.md is old; run UPDATE_DOCS=1 cargo test permissions\n{text}"
+    );
+}
+
+/// Nobody learns from the answer what is wrong with a key.
+async fn wrong_keys_read_alike(db: TestDb) {
+    let app = TestApp::start(db).await;
+    let things = Things::make(&app).await;
+    let path = "/hongbao.v1.CampaignService/ListCampaigns";
+    let revoked = things.revoked_key().await;
+    let (id, secret) = app.key[3..].split_once('_').unwrap();
+    let mut answers = Vec::new();
+    for key in [
+        format!("hb_{id}_{}", "0".repeat(secret.len())),
+        format!("hb_{}_{secret}", "0".repeat(id.len())),
+        format!("hb_{id}_{}", &secret[1..]),
+        format!("hb_{id}"),
+        "password".to_owned(),
+        String::new(),
+        revoked,
+    ] {
+        let channel = app.client.channel();
+        let status = call(&channel, path, false, Some(&key), Vec::new()).await;
+        answers.push(seen(&status.unwrap_err(), "no id"));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    assert!(answers[0].contains("CREDENTIAL_INVALID"), "{answers:?}");
+    app.stop().await;
+}
