@@ -210,6 +210,10 @@ impl Store {
                 // A large database may take longer than a call may.
                 tx.execute_unprepared("SET LOCAL statement_timeout = 0")
                     .await?;
+                // Every check reads whole tables. Before the first ANALYZE the planner
+                // takes them for small and would go through one for each row of another.
+                tx.execute_unprepared("SET LOCAL enable_nestloop = off")
+                    .await?;
                 run_checks(tx).await
             })
         })
