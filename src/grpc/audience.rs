@@ -1,6 +1,6 @@
 //! AudienceService.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tonic::{Request, Response, Status};
 
@@ -126,25 +126,20 @@ fn parse_people(fields: &mut Fields, raw: &[pb::RecipientInput]) -> Option<Vec<P
 
 /// Nobody in a call may have the openid or the mobile of somebody else in it.
 fn no_two_share(fields: &mut Fields, people: &[Person]) {
-    let (mut mobiles, mut openids) = (HashSet::new(), HashSet::new());
+    let (mut mobiles, mut openids) = (HashMap::new(), HashMap::new());
     for (index, person) in people.iter().enumerate() {
         let path = format!("recipients[{index}]");
-        if person
-            .mobile
-            .as_ref()
-            .is_some_and(|mobile| !mobiles.insert(mobile))
+        if let Some(mobile) = &person.mobile
+            && *mobiles.entry(mobile).or_insert(index) != index
         {
             let text = "another recipient of this call has the same number";
             fields.bad(format!("{path}.mobile"), Reason::DuplicateItem, text);
         }
         for (at, pair) in person.openids.iter().enumerate() {
-            if !openids.insert(pair) {
+            if *openids.entry(pair).or_insert(index) != index {
+                let path = format!("{path}.openids[{at}].openid");
                 let text = "another recipient of this call has the same openid";
-                fields.bad(
-                    format!("{path}.openids[{at}].openid"),
-                    Reason::DuplicateItem,
-                    text,
-                );
+                fields.bad(path, Reason::DuplicateItem, text);
             }
         }
     }

@@ -71,8 +71,8 @@ async fn recipients(db: TestDb) {
             => bad(&[("recipients[0].openids[1].appid", "DUPLICATE_ITEM")]),
         "somebody else's openid": |r| r.recipients[0].openids[0].openid = "oFirst".into() => no(Code::AlreadyExists, "BELONGS_TO_ANOTHER"),
         "somebody else's mobile, with +86": |r| r.recipients = mobile("+8613812345678") => no(Code::AlreadyExists, "BELONGS_TO_ANOTHER"),
-        "one openid for two": |r| r.recipients[1].openids[0].openid = "oA".into() => no(Code::AlreadyExists, "BELONGS_TO_ANOTHER"),
-        "one mobile for two": |r| { for one in &mut r.recipients { one.mobile = "13900000000".into(); } } => no(Code::AlreadyExists, "BELONGS_TO_ANOTHER"),
+        "one openid for two": |r| r.recipients[1].openids[0].openid = "oA".into() => bad(&[("recipients[1].openids[0].openid", "DUPLICATE_ITEM")]),
+        "one mobile for two": |r| { for one in &mut r.recipients { one.mobile = "13900000000".into(); } } => bad(&[("recipients[1].mobile", "DUPLICATE_ITEM")]),
         "a known one takes another's mobile": |r| { r.recipients = mobile("13812345678"); r.recipients.push(person("first", "oFirst2")); }
             => no(Code::AlreadyExists, "BELONGS_TO_ANOTHER"),
     });
