@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// INVALID_ARGUMENT: one or more fields are wrong; see BadRequest [violation_count].
+    /// INVALID_ARGUMENT: one or more fields are wrong; see BadRequest (violation_count).
     InvalidFields,
     /// Field: a required field is absent or empty.
     FieldRequired,
@@ -26,11 +26,11 @@ pub enum Reason {
     TextInvalid,
     /// Field: an id is not a positive integer, or a name is outside its alphabet.
     IdInvalid,
-    /// Field: a request_id is empty, longer than 64, or outside [A-Za-z0-9_.:-].
+    /// Field: a request_id is empty, longer than 64, or outside `[A-Za-z0-9_.:-]`.
     RequestIdInvalid,
-    /// Field: an openid is longer than 32 or outside [A-Za-z0-9_-].
+    /// Field: an openid is longer than 32 or outside `[A-Za-z0-9_-]`.
     OpenidInvalid,
-    /// Field: an appid is longer than 32 or outside [A-Za-z0-9_-].
+    /// Field: an appid is longer than 32 or outside `[A-Za-z0-9_-]`.
     AppidInvalid,
     /// Field: a mobile number is not an 11-digit Chinese one; +86 is taken off, nothing else.
     MobileInvalid,
@@ -56,65 +56,65 @@ pub enum Reason {
     CredentialMissing,
     /// UNAUTHENTICATED: the key is wrong, revoked, expired, or its app is disabled.
     CredentialInvalid,
-    /// PERMISSION_DENIED: no grant of this app holds the permission [permission].
+    /// PERMISSION_DENIED: no grant of this app holds the permission (permission).
     PermissionMissing,
-    /// NOT_FOUND: no such shop, or none that you may see [shop_id].
+    /// NOT_FOUND: no such shop, or none that you may see (shop_id).
     ShopNotFound,
-    /// NOT_FOUND: no such campaign in this shop [campaign_id].
+    /// NOT_FOUND: no such campaign in this shop (campaign_id).
     CampaignNotFound,
-    /// NOT_FOUND: no such issuance in this shop [issuance_id or mch_billno].
+    /// NOT_FOUND: no such issuance in this shop (issuance_id or mch_billno).
     IssuanceNotFound,
-    /// NOT_FOUND: no such batch in this shop [batch_id].
+    /// NOT_FOUND: no such batch in this shop (batch_id).
     BatchNotFound,
-    /// NOT_FOUND: no such recipient in this shop [recipient_id or uid].
+    /// NOT_FOUND: no such recipient in this shop (recipient_id or uid).
     RecipientNotFound,
-    /// NOT_FOUND: no such provider account, or none granted to this shop [account_id].
+    /// NOT_FOUND: no such provider account, or none granted to this shop (account_id).
     AccountNotFound,
-    /// NOT_FOUND: no such app [app_id].
+    /// NOT_FOUND: no such app (app_id).
     AppNotFound,
-    /// NOT_FOUND: no such API key [key_id].
+    /// NOT_FOUND: no such API key (key_id).
     KeyNotFound,
     /// Item: the recipient has no openid for the appid that sends.
     OpenidMissing,
-    /// ALREADY_EXISTS: this app used the request_id before, for another method, shop or body [request_id, method].
+    /// ALREADY_EXISTS: this app used the request_id before, for another method, shop or body (request_id, method).
     RequestIdReused,
-    /// ALREADY_EXISTS: the id, code or number is taken [field].
+    /// ALREADY_EXISTS: the id, code or number is taken (field).
     AlreadyExists,
-    /// ALREADY_EXISTS: the mobile or openid belongs to another recipient of the shop [field].
+    /// ALREADY_EXISTS: the mobile or openid belongs to another recipient of the shop (field).
     BelongsToAnother,
-    /// FAILED_PRECONDITION: the campaign is a draft; activate it [campaign_id, state].
+    /// FAILED_PRECONDITION: the campaign is a draft; activate it (campaign_id, state).
     CampaignNotActive,
-    /// FAILED_PRECONDITION: the campaign is paused; activate it to go on [campaign_id].
+    /// FAILED_PRECONDITION: the campaign is paused; activate it to go on (campaign_id).
     CampaignPaused,
-    /// FAILED_PRECONDITION: the campaign has ended, by hand or by its window [campaign_id].
+    /// FAILED_PRECONDITION: the campaign has ended, by hand or by its window (campaign_id).
     CampaignEnded,
-    /// FAILED_PRECONDITION: the window of the campaign has not opened [campaign_id, start_time].
+    /// FAILED_PRECONDITION: the window of the campaign has not opened (campaign_id, start_time).
     CampaignNotStarted,
-    /// FAILED_PRECONDITION: the budget holds too little; fund the campaign [available_fen, required_fen].
+    /// FAILED_PRECONDITION: the budget holds too little; fund the campaign (available_fen, required_fen).
     BudgetExhausted,
-    /// FAILED_PRECONDITION: the count stock holds too little; raise it [available_count, required_count].
+    /// FAILED_PRECONDITION: the count stock holds too little; raise it (available_count, required_count).
     StockExhausted,
-    /// FAILED_PRECONDITION: more than what is free was asked back [available_fen, required_fen].
+    /// FAILED_PRECONDITION: more than what is free was asked back (available_fen, required_fen).
     BudgetInUse,
-    /// FAILED_PRECONDITION: the campaign cannot go from this state to that one [campaign_id, state].
+    /// FAILED_PRECONDITION: the campaign cannot go from this state to that one (campaign_id, state).
     CampaignState,
-    /// FAILED_PRECONDITION: the packet's fate is not known yet; a second one could pay twice [issuance_id, state].
+    /// FAILED_PRECONDITION: the packet's fate is not known yet; a second one could pay twice (issuance_id, state).
     OutcomeUnknown,
-    /// FAILED_PRECONDITION: the packet was sent; there is nothing to send again [issuance_id, state].
+    /// FAILED_PRECONDITION: the packet was sent; there is nothing to send again (issuance_id, state).
     AlreadySent,
-    /// FAILED_PRECONDITION: the provider contradicted itself; a person must decide first [issuance_id].
+    /// FAILED_PRECONDITION: the provider contradicted itself; a person must decide first (issuance_id).
     IssuanceFrozen,
-    /// FAILED_PRECONDITION: the provider account is disabled [account_id].
+    /// FAILED_PRECONDITION: the provider account is disabled (account_id).
     AccountDisabled,
-    /// FAILED_PRECONDITION: the configuration has no credential of that name for this shop and merchant [credential].
+    /// FAILED_PRECONDITION: the configuration has no credential of that name for this shop and merchant (credential).
     CredentialNotConfigured,
-    /// FAILED_PRECONDITION: the shop has no DIRECT campaign; create one or name a campaign [shop_id].
+    /// FAILED_PRECONDITION: the shop has no DIRECT campaign; create one or name a campaign (shop_id).
     DirectCampaignMissing,
-    /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says [app_id].
+    /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
     ServerOverloaded,
-    /// ABORTED: the resource changed since the etag was read; read it again [etag].
+    /// ABORTED: the resource changed since the etag was read; read it again (etag).
     EtagMismatch,
     /// ABORTED: another writer was first; the same call may be made again at once.
     ConcurrentUpdate,

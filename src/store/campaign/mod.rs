@@ -1,5 +1,5 @@
 //! Campaigns: what an operator makes and changes. What packets do to their money is
-//! in [`money`].
+//! in `money`.
 
 use super::Store;
 use super::entity::campaign::Model;
