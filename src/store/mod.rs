@@ -1,7 +1,7 @@
 //! The database: SQL and rows. Nobody else names a query.
 //!
 //! Three rules hold everywhere in here. A unit of work runs in a task of its own
-//! ([`tx`]), so a caller that goes away never tears a transaction apart. Whatever
+//! (`tx`), so a caller that goes away never tears a transaction apart. Whatever
 //! may race is one conditional statement whose row count is looked at. And the hot
 //! row of a campaign is updated last, right before COMMIT.
 
