@@ -101,7 +101,7 @@ impl Dispatcher {
 /// Works for one account until it is disabled or everything stops.
 async fn run_lane(dispatcher: Dispatcher, id: AccountId, lane: Lane) {
     tracing::info!(account_id = id.0, "dispatching");
-    let room = Arc::new(Semaphore::new(dispatcher.settings.concurrency));
+    let room = Room::new(&dispatcher, &lane);
     loop {
         if dispatcher.stop.is_cancelled() {
             return;
@@ -130,8 +130,50 @@ async fn run_lane(dispatcher: Dispatcher, id: AccountId, lane: Lane) {
             tokio::select! {
                 () = dispatcher.stop.cancelled() => return,
                 () = woken => {}
+                () = room.freed() => {}
                 () = tokio::time::sleep(dispatcher.settings.poll + spread) => {}
             }
+        }
+    }
+}
+
+/// How many exchanges of a lane may be under way: as many as go out soon at the
+/// account's rate. The rest stays for other replicas, and a crash leaves little in
+/// doubt.
+struct Room {
+    /// How many payments fit.
+    size: usize,
+    sends: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(dispatcher: &Dispatcher, lane: &Lane) -> Self {
+        let most = dispatcher.settings.concurrency;
+        let fits = |job| lane.capacity(job).clamp(1, most.max(1));
+        Self {
+            size: fits(Job::Send),
+            sends: Arc::new(Semaphore::new(fits(Job::Send))),
+            queries: Arc::new(Semaphore::new(fits(Job::Query))),
+        }
+    }
+
+    /// When payments had filled their room: once a quarter of it is free again, so
+    /// that a busy lane goes on without waiting for its next look, and still claims
+    /// several packets at a time. Otherwise never.
+    async fn freed(&self) {
+        if self.sends.available_permits() > 0 {
+            return std::future::pending().await;
+        }
+        let quarter = u32::try_from(self.size / 4).unwrap_or(1).max(1);
+        // Taken and given back at once; an error would mean that it is closed, which nobody does.
+        drop(self.sends.acquire_many(quarter).await);
+    }
+
+    fn of(&self, job: Job) -> &Arc<Semaphore> {
+        match job {
+            Job::Send => &self.sends,
+            Job::Query | Job::Sync => &self.queries,
         }
     }
 }
@@ -141,11 +183,12 @@ async fn round(
     dispatcher: &Dispatcher,
     account: &provider_account::Model,
     lane: &Lane,
-    room: &Arc<Semaphore>,
+    room: &Room,
 ) -> Result<bool> {
     let mut more = false;
     for job in Job::ALL {
-        let free = room.available_permits().min(lane.capacity(job));
+        let room = room.of(job);
+        let free = room.available_permits();
         // Payments and doubt come first; looking after sent packets takes what is left.
         let limit = if job == Job::Sync { free / 2 } else { free };
         let (limit, probe) = match job {

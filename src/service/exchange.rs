@@ -106,8 +106,7 @@ impl Lane {
         self.rates == (account.sends_per_second, account.queries_per_second)
     }
 
-    /// How many packets may be claimed at once: what can go out soon. The rest stays
-    /// for other replicas, and a crash leaves little in doubt.
+    /// How many packets may be under way at once: what can go out soon.
     #[must_use]
     pub fn capacity(&self, job: Job) -> usize {
         let per_second = match job {
