@@ -55,12 +55,6 @@ impl Clock {
         )
     }
 
-    /// How long a span of the service's time really takes.
-    #[must_use]
-    pub fn real(self, span: Duration) -> Duration {
-        span / self.scale
-    }
-
     /// What a span of real time is in the service's: for leases, which bound work
     /// that is never faster than real.
     #[must_use]
@@ -133,7 +127,6 @@ mod tests {
         let clock = Clock::fast(Timestamp(1_000), 60);
         assert_eq!(clock.scaled(Timestamp(1_000)), Timestamp(1_000));
         assert_eq!(clock.scaled(Timestamp(1_002)), Timestamp(1_120));
-        assert_eq!(clock.real(Duration::from_secs(60)), Duration::from_secs(1));
         assert_eq!(Clock::REAL.scaled(Timestamp(7)), Timestamp(7));
     }
 }

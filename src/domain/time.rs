@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use sea_orm::DeriveValueType;
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,6 @@ pub struct Timestamp(pub i64);
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const BEIJING_OFFSET_MICROS: i64 = 8 * 3_600 * MICROS_PER_SECOND;
 const DAY_MICROS: i64 = 24 * 3_600 * MICROS_PER_SECOND;
-
-/// The last instant that is accepted from outside: the end of the year 9999.
-pub const LATEST: Timestamp = Timestamp(253_402_300_799 * MICROS_PER_SECOND);
 
 impl Timestamp {
     /// From whole seconds and nanoseconds, if it lies in 1970..9999.
@@ -61,15 +58,6 @@ impl Timestamp {
         )
     }
 
-    /// This much earlier; stays at the start of time rather than wrapping.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
-        )
-    }
-
     /// How long since `earlier`; zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -82,16 +70,6 @@ impl Timestamp {
         let local = self.0.saturating_add(BEIJING_OFFSET_MICROS);
         let next = (local.div_euclid(DAY_MICROS) + 1).saturating_mul(DAY_MICROS);
         Self(next - BEIJING_OFFSET_MICROS)
-    }
-
-    /// `yyyymmdd` of the day in Beijing.
-    #[must_use]
-    pub fn beijing_date(self) -> String {
-        let local =
-            DateTime::<Utc>::from_timestamp_micros(self.0.saturating_add(BEIJING_OFFSET_MICROS));
-        local.map_or_else(String::new, |d| {
-            format!("{:04}{:02}{:02}", d.year(), d.month(), d.day())
-        })
     }
 
     /// Reads WeChat Pay's `yyyy-MM-dd HH:mm:ss`, which is Beijing time without saying so.
@@ -129,7 +107,6 @@ mod tests {
             midnight.plus(Duration::from_secs(86_400))
         );
         assert_eq!(before.to_string(), "2026-11-22T15:59:59.000000Z");
-        assert_eq!(before.beijing_date(), "20261122");
     }
 
     #[test]

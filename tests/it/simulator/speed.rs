@@ -1,6 +1,6 @@
 //! How fast the simulator is: it must never be the slow part of a measurement of ours.
 //!
-//! `cargo test --release --test it -- --ignored simulator::speed --nocapture`
+//! `scripts/measure --simulator` runs it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ const SENDS: u32 = 40_000;
 const CLIENTS: u32 = 128;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, for release builds"]
+#[ignore = "a measurement, for release builds; run by scripts/measure --simulator"]
 async fn sends_per_second_with_every_payment_on_disk() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = dir.path().join("books.jsonl");
