@@ -26,9 +26,11 @@ use crate::domain::text::{Code, MchId};
 use crate::grpc::server::{self, Backend};
 use crate::http;
 use crate::provider::{ApiKey, Credential, Identity as ClientIdentity, Timeouts, install_crypto};
+use crate::service::ask::Asker;
 use crate::service::dispatch::{self, Dispatcher};
 use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
+use crate::service::pace::Pace;
 use crate::service::providers::Providers;
 use crate::service::sampler;
 use crate::store::app::NewApp;
@@ -85,7 +87,15 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let admin_listener = listen(config.server.admin_listen).await?;
     let (grpc_addr, admin_addr) = (grpc_listener.local_addr()?, admin_listener.local_addr()?);
 
+    let pace = Pace::default();
     let backend = Backend {
+        asker: Asker {
+            store: store.clone(),
+            providers: Arc::clone(&providers),
+            pace: pace.clone(),
+            metrics: metrics.clone(),
+            wake: Arc::clone(&wake),
+        },
         store: store.clone(),
         issuer: Issuer::start(store.clone(), Arc::clone(&wake), &tracker),
         providers: Arc::clone(&providers),
@@ -98,6 +108,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             store: store.clone(),
             providers,
             metrics: metrics.clone(),
+            pace,
             wake,
             settings: dispatch::Settings {
                 concurrency: config.dispatcher.concurrency,

@@ -3,6 +3,7 @@
 use super::error::{Error, Reason, Result};
 use super::machine::Protocol;
 use super::money::Fen;
+use super::packet::Capability;
 use super::text::Texts;
 
 /// WeChat Pay's default bounds of one packet, in fen (document 4011974053): outside
@@ -27,6 +28,17 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Self::WechatPayV2 => "wechat_pay_v2",
+        }
+    }
+}
+
+impl Protocol {
+    /// What an account of the protocol can do unless it is told otherwise: WeChat Pay
+    /// closed group packets on 2024-06-05.
+    #[must_use]
+    pub fn capabilities(self) -> Vec<Capability> {
+        match self {
+            Self::WechatPayV2 => vec![Capability::MiniProgram],
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum AmountType {
     Random,
     /// The caller says it.
     CallerSet,
+    /// A share of a pot, see [`super::split`].
+    Split,
 }
 
 /// The rule of a campaign: `0 < min <= max`.
@@ -71,14 +73,17 @@ impl AmountRule {
         (self.min..=self.max).contains(&amount)
     }
 
-    /// The amount for one item of a request. `asked` is the caller's amount, and
-    /// counts only where the rule leaves it to him; nothing if it is out of bounds.
+    /// The amount for one item of a request. `asked` is the caller's amount, or the
+    /// item's share of a pot, and counts only where the rule does not fix it; nothing
+    /// if it is out of bounds.
     #[must_use]
     pub fn amount(self, key: &hmac::Key, seed: &Seed<'_>, asked: Option<Fen>) -> Option<Fen> {
         match self.kind {
             AmountType::Fixed => Some(self.min),
             AmountType::Random => Some(self.draw(key, seed)),
-            AmountType::CallerSet => asked.filter(|amount| self.allows(*amount)),
+            AmountType::CallerSet | AmountType::Split => {
+                asked.filter(|amount| self.allows(*amount))
+            }
         }
     }
 

@@ -52,6 +52,8 @@ pub enum Reason {
     SceneIdRequired,
     /// INVALID_ARGUMENT: the message does not decode, e.g. a text that is not UTF-8.
     MalformedMessage,
+    /// Field: a keyword fits more than 10,000 people, campaigns or groups; say more of it.
+    KeywordTooBroad,
     /// UNAUTHENTICATED: no credential in the metadata; send "authorization: Bearer KEY".
     CredentialMissing,
     /// UNAUTHENTICATED: the key is wrong, revoked, expired, or its app is disabled.
@@ -76,12 +78,16 @@ pub enum Reason {
     KeyNotFound,
     /// Item: the recipient has no openid for the appid that sends.
     OpenidMissing,
+    /// NOT_FOUND: no such group in this shop (wx_group_id).
+    GroupNotFound,
     /// ALREADY_EXISTS: this app used the request_id before, for another method, shop or body (request_id, method).
     RequestIdReused,
     /// ALREADY_EXISTS: the id, code or number is taken (field).
     AlreadyExists,
     /// ALREADY_EXISTS: the mobile or openid belongs to another recipient of the shop (field).
     BelongsToAnother,
+    /// NOT_FOUND: no such branch of this shop (shop_sub_id).
+    BranchNotFound,
     /// FAILED_PRECONDITION: the campaign is a draft; activate it (campaign_id, state).
     CampaignNotActive,
     /// FAILED_PRECONDITION: the campaign is paused; activate it to go on (campaign_id).
@@ -110,6 +116,18 @@ pub enum Reason {
     CredentialNotConfigured,
     /// FAILED_PRECONDITION: the shop has no DIRECT campaign; create one or name a campaign (shop_id).
     DirectCampaignMissing,
+    /// FAILED_PRECONDITION: the provider account has not the capability that the packet needs (account_id, capability).
+    ProviderCapability,
+    /// FAILED_PRECONDITION: the shop maps no account to the gateway_type; see SetShopGateways (gateway_type).
+    GatewayNotMapped,
+    /// FAILED_PRECONDITION: the groups have no members at all.
+    GroupEmpty,
+    /// FAILED_PRECONDITION: the person has as many packets of the campaign as one may get (campaign_id, scan_limit).
+    RecipientLimit,
+    /// FAILED_PRECONDITION: the packet was withdrawn; send a new one (issuance_id, state).
+    IssuanceCancelled,
+    /// FAILED_PRECONDITION: nothing was sent of the packet yet; there is nothing to ask the provider about (issuance_id, state).
+    IssuanceNotSent,
     /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
@@ -124,13 +142,15 @@ pub enum Reason {
     DatabaseUnavailable,
     /// UNAVAILABLE: the server is shutting down; repeat with the same request_id.
     ShuttingDown,
+    /// UNAVAILABLE: the provider did not answer; ask again later (cause).
+    ProviderUnreachable,
     /// INTERNAL: a bug; the request id finds it in the log.
     Internal,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 68] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -152,6 +172,7 @@ impl Reason {
         Self::UpdateMaskInvalid,
         Self::SceneIdRequired,
         Self::MalformedMessage,
+        Self::KeywordTooBroad,
         Self::CredentialMissing,
         Self::CredentialInvalid,
         Self::PermissionMissing,
@@ -164,9 +185,11 @@ impl Reason {
         Self::AppNotFound,
         Self::KeyNotFound,
         Self::OpenidMissing,
+        Self::GroupNotFound,
         Self::RequestIdReused,
         Self::AlreadyExists,
         Self::BelongsToAnother,
+        Self::BranchNotFound,
         Self::CampaignNotActive,
         Self::CampaignPaused,
         Self::CampaignEnded,
@@ -181,6 +204,12 @@ impl Reason {
         Self::AccountDisabled,
         Self::CredentialNotConfigured,
         Self::DirectCampaignMissing,
+        Self::ProviderCapability,
+        Self::GatewayNotMapped,
+        Self::GroupEmpty,
+        Self::RecipientLimit,
+        Self::IssuanceCancelled,
+        Self::IssuanceNotSent,
         Self::RateLimited,
         Self::ServerOverloaded,
         Self::EtagMismatch,
@@ -188,6 +217,7 @@ impl Reason {
         Self::DeadlineExceeded,
         Self::DatabaseUnavailable,
         Self::ShuttingDown,
+        Self::ProviderUnreachable,
         Self::Internal,
     ];
 
@@ -216,6 +246,7 @@ impl Reason {
             Self::UpdateMaskInvalid => "UPDATE_MASK_INVALID",
             Self::SceneIdRequired => "SCENE_ID_REQUIRED",
             Self::MalformedMessage => "MALFORMED_MESSAGE",
+            Self::KeywordTooBroad => "KEYWORD_TOO_BROAD",
             Self::CredentialMissing => "CREDENTIAL_MISSING",
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
             Self::PermissionMissing => "PERMISSION_MISSING",
@@ -228,9 +259,11 @@ impl Reason {
             Self::AppNotFound => "APP_NOT_FOUND",
             Self::KeyNotFound => "KEY_NOT_FOUND",
             Self::OpenidMissing => "OPENID_MISSING",
+            Self::GroupNotFound => "GROUP_NOT_FOUND",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::BelongsToAnother => "BELONGS_TO_ANOTHER",
+            Self::BranchNotFound => "BRANCH_NOT_FOUND",
             Self::CampaignNotActive => "CAMPAIGN_NOT_ACTIVE",
             Self::CampaignPaused => "CAMPAIGN_PAUSED",
             Self::CampaignEnded => "CAMPAIGN_ENDED",
@@ -245,6 +278,12 @@ impl Reason {
             Self::AccountDisabled => "ACCOUNT_DISABLED",
             Self::CredentialNotConfigured => "CREDENTIAL_NOT_CONFIGURED",
             Self::DirectCampaignMissing => "DIRECT_CAMPAIGN_MISSING",
+            Self::ProviderCapability => "PROVIDER_CAPABILITY",
+            Self::GatewayNotMapped => "GATEWAY_NOT_MAPPED",
+            Self::GroupEmpty => "GROUP_EMPTY",
+            Self::RecipientLimit => "RECIPIENT_LIMIT",
+            Self::IssuanceCancelled => "ISSUANCE_CANCELLED",
+            Self::IssuanceNotSent => "ISSUANCE_NOT_SENT",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::EtagMismatch => "ETAG_MISMATCH",
@@ -252,6 +291,7 @@ impl Reason {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::ProviderUnreachable => "PROVIDER_UNREACHABLE",
             Self::Internal => "INTERNAL",
         }
     }

@@ -34,11 +34,15 @@ pub enum Permission {
     AccountAdmin,
     /// Administer apps.
     AppAdmin,
+    /// See openids, mobile numbers and risk_info unmasked.
+    PiiRead,
+    /// Read what was said to and by providers.
+    ExchangeRead,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -49,6 +53,8 @@ impl Permission {
         ("SHOP_ADMIN", Self::ShopAdmin),
         ("ACCOUNT_ADMIN", Self::AccountAdmin),
         ("APP_ADMIN", Self::AppAdmin),
+        ("PII_READ", Self::PiiRead),
+        ("EXCHANGE_READ", Self::ExchangeRead),
     ];
 
     /// The permission of a name.
@@ -80,7 +86,9 @@ impl Permission {
             | Self::IssuanceRead
             | Self::IssuanceSend
             | Self::AudienceRead
-            | Self::AudienceWrite => false,
+            | Self::AudienceWrite
+            | Self::PiiRead
+            | Self::ExchangeRead => false,
         }
     }
 }
@@ -148,6 +156,20 @@ impl Principal {
             ),
         )
         .fact("permission", permission.name()))
+    }
+
+    /// Whether some grant covers a shop with a permission beside the one that its
+    /// call asks for anyway.
+    ///
+    /// # Errors
+    /// PERMISSION_MISSING.
+    pub fn holds_in(&self, permission: Permission, shop: ShopId) -> Result<()> {
+        self.holds(permission)?;
+        if self.grants.iter().any(|g| g.covers(permission, shop)) {
+            return Ok(());
+        }
+        let text = format!("this app does not hold {} in this shop", permission.name());
+        Err(Error::new(Reason::PermissionMissing, text).fact("permission", permission.name()))
     }
 
     /// The shop that a request means, if the principal may do this there.

@@ -37,6 +37,10 @@ ids! {
     CampaignId,
     /// Somebody who can get a packet.
     RecipientId,
+    /// A group of recipients (seed 000: wx_group_id).
+    GroupId,
+    /// A branch of a shop (seed 000: shop_sub_id); 0 is the head office.
+    BranchId,
     /// One send to many.
     BatchId,
     /// One packet for one recipient.

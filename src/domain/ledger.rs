@@ -41,6 +41,17 @@ impl Posting {
         Self::new(from.position(), to.position(), amount)
     }
 
+    /// What the end of a group packet moves of which `refunded` came back and the
+    /// rest had been taken: the one state whose money lies in two places.
+    #[must_use]
+    pub fn of_partial_refund(from: State, amount: Fen, refunded: Fen) -> [Option<Self>; 2] {
+        let taken = Fen(amount.0.saturating_sub(refunded.0));
+        [
+            Self::new(from.position(), Position::Available, refunded),
+            Self::new(from.position(), Position::Paid, taken),
+        ]
+    }
+
     /// The account that it is taken from.
     #[must_use]
     pub fn from(self) -> Position {
@@ -112,6 +123,22 @@ mod tests {
         assert_eq!(Posting::fund(Fen(-1)), None);
         assert_eq!(
             Posting::of_transition(State::Queued, State::Unknown, Fen(1)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_partial_refund_moves_all_of_it() {
+        let mut delta = BudgetDelta::default();
+        for posting in Posting::of_partial_refund(State::Sent, Fen(900), Fen(300)) {
+            assert!(delta.add(posting.unwrap()));
+        }
+        assert_eq!(
+            (delta.credited, delta.paid, delta.transit),
+            (Fen(300), Fen(600), Fen(-900))
+        );
+        assert_eq!(
+            Posting::of_partial_refund(State::Sent, Fen(9), Fen(9))[1],
             None
         );
     }

@@ -2,7 +2,7 @@
 //! two must read alike, or ids of others could be probed.
 
 use super::error::{Error, Reason};
-use super::id::{AccountId, AppId, BatchId, CampaignId, IssuanceId, ShopId};
+use super::id::{AccountId, AppId, BatchId, BranchId, CampaignId, GroupId, IssuanceId, ShopId};
 use super::text::MchBillno;
 
 /// A shop.
@@ -38,6 +38,20 @@ pub fn issuance(id: IssuanceId) -> Error {
 pub fn number(number: &MchBillno) -> Error {
     let text = "no such issuance in this shop".to_owned();
     Error::new(Reason::IssuanceNotFound, text).fact("mch_billno", number)
+}
+
+/// A group.
+#[must_use]
+pub fn group(id: GroupId) -> Error {
+    let text = "no such group in this shop".to_owned();
+    Error::new(Reason::GroupNotFound, text).fact("wx_group_id", id)
+}
+
+/// A branch.
+#[must_use]
+pub fn branch(id: BranchId) -> Error {
+    let text = "no such branch of this shop".to_owned();
+    Error::new(Reason::BranchNotFound, text).fact("shop_sub_id", id)
 }
 
 /// A provider account.

@@ -18,9 +18,13 @@ pub mod missing;
 pub mod money;
 pub mod number;
 pub mod outcome;
+pub mod packet;
 pub mod schedule;
+pub mod search;
 pub mod source;
+pub mod split;
 pub mod state;
+pub mod status_reply;
 pub mod text;
 pub mod time;
 

@@ -46,6 +46,28 @@ pub fn mch_billno(key: &hmac::Key, mch_id: &MchId, seed: &Seed<'_>, attempt_no: 
     MchBillno::derived(text)
 }
 
+/// What orders items where their places must not matter.
+#[must_use]
+pub fn order_key(key: &hmac::Key, seed: &Seed<'_>) -> [u8; 16] {
+    let hash = tag(key, "order", seed, None);
+    let mut bytes = [0; 16];
+    bytes
+        .iter_mut()
+        .zip(hash.as_ref())
+        .for_each(|(to, from)| *to = *from);
+    bytes
+}
+
+/// A place among `places`, for looking where something is free.
+#[must_use]
+pub fn place_of(key: &hmac::Key, seed: &Seed<'_>, places: i64) -> i64 {
+    let wide = order_key(key, seed)
+        .iter()
+        .fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
+    let places = u128::try_from(places.max(1)).unwrap_or(1);
+    i64::try_from(wide % places).unwrap_or(0)
+}
+
 /// A keyed hash over length-prefixed parts, so that no two requests share one.
 pub(super) fn tag(
     key: &hmac::Key,

@@ -6,6 +6,7 @@
 //! [`Unknown`](SendOutcome::Unknown), and the machine answers that with a query and
 //! with the same number again, never with a new one.
 
+use super::text::Openid;
 use super::{Fen, Timestamp};
 
 /// What a request to pay proved.
@@ -15,6 +16,8 @@ pub enum SendOutcome {
     Accepted {
         /// The provider's own number; may be empty.
         provider_order_no: String,
+        /// What a mini program opens the packet with.
+        package: Option<String>,
     },
     /// The provider said no, in a way that is listed.
     Rejected(Rejection),
@@ -59,8 +62,22 @@ pub struct Report {
     pub received_at: Option<Timestamp>,
     /// When it came back.
     pub refunded_at: Option<Timestamp>,
-    /// How much came back; absent when the provider does not say.
+    /// How much came back; absent when the provider does not say. Of a group packet
+    /// it may be a part, and is always said.
     pub refunded: Option<Fen>,
+    /// Who took from a group packet so far, in the provider's order.
+    pub receipts: Vec<Receipt>,
+}
+
+/// What one receiver took of a group packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who.
+    pub openid: Openid,
+    /// How much.
+    pub amount: Fen,
+    /// When.
+    pub received_at: Option<Timestamp>,
 }
 
 /// Where a packet stands at the provider, in words common to all protocols.

@@ -47,8 +47,9 @@ pub enum State {
     Cancelled,
 }
 
-/// Where the money of a packet lies. It is a function of the state alone, so the
-/// ledger can be checked against the states at any instant.
+/// Where the money of a packet lies. It is a function of the state (and, for a group
+/// packet that was refunded in part, of how much came back), so the ledger can be
+/// checked against the states at any instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(
     rs_type = "String",

@@ -107,6 +107,12 @@ impl Mobile {
         &self.0
     }
 
+    /// Its last four digits: what people remember of a number.
+    #[must_use]
+    pub fn last_four(&self) -> &str {
+        self.0.get(7..).unwrap_or("")
+    }
+
     /// The text with its middle hidden: `138****5678`.
     #[must_use]
     pub fn masked(&self) -> String {

@@ -57,6 +57,22 @@ impl Caller {
         tracing::Span::current().record("shop_id", shop.0);
         Ok(shop)
     }
+
+    /// That the caller may see people unmasked in a shop, if he asks for it.
+    ///
+    /// # Errors
+    /// PERMISSION_MISSING.
+    pub fn may_unmask(&self, shop: ShopId, unmask: bool) -> crate::domain::Result<()> {
+        if unmask {
+            self.principal.holds_in(Permission::PiiRead, shop)?;
+            tracing::info!(
+                shop_id = shop.0,
+                app_id = self.principal.app.0,
+                "people are shown unmasked"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Wraps a service in [`Auth`].

@@ -6,8 +6,10 @@ use super::pb;
 use crate::domain::amount::AmountType;
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::grant::Permission;
+use crate::domain::packet::{Capability, GatewayType, Kind};
 use crate::domain::source::Source;
 use crate::domain::{State, Timestamp};
+use crate::store::list::Order;
 
 /// A time on the wire.
 #[must_use]
@@ -48,8 +50,14 @@ enum_pair!(state, parse_state, State, IssuanceState, {
 enum_pair!(source, parse_source, Source, IssuanceSource, { Scan, Manual, Lottery, ConsumptionGift, Game, Open });
 enum_pair!(campaign_state, parse_campaign_state, CampaignState, CampaignState, { Draft, Active, Paused, Ended });
 enum_pair!(campaign_kind, parse_campaign_kind, CampaignKind, CampaignKind, { Named, Direct });
-enum_pair!(amount_type, parse_amount_type, AmountType, AmountType, { Fixed, Random, CallerSet });
+enum_pair!(amount_type, parse_amount_type, AmountType, AmountType, { Fixed, Random, CallerSet, Split });
+enum_pair!(kind, parse_kind, Kind, RedPacketKind, { Normal, Fission, MiniProgram });
+enum_pair!(gateway, parse_gateway, GatewayType, GatewayType, {
+    WeixinTenpay, WeixinTenpayJs, WeixinTenpayNative, WeixinTenpayApp, WeixinTenpayWap,
+});
+enum_pair!(capability, parse_capability, Capability, ProviderCapability, { Fission, MiniProgram });
+enum_pair!(order, parse_order, Order, IssuanceOrder, { NewestFirst, OldestFirst, LargestFirst, SmallestFirst });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
-    ShopAdmin, AccountAdmin, AppAdmin,
+    ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead,
 });

@@ -9,7 +9,9 @@ use prost_types::Timestamp as PbTimestamp;
 
 use super::pb;
 use crate::domain::error::Violation;
-use crate::domain::text::{Scene, TEXT_BOUNDS, Texts, has_hidden};
+use crate::domain::id::BranchId;
+use crate::domain::search::{KEYWORD_MAX, Keyword};
+use crate::domain::text::{Scene, TEXT_BOUNDS, Texts, Uid, has_hidden};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 
 /// Collects what is wrong with a request.
@@ -99,6 +101,29 @@ impl Fields {
             return None;
         }
         self.take(make(raw), path, reason, &format!("must be {rule}"))
+    }
+
+    /// The caller's id for a person.
+    pub fn uid(&mut self, raw: &str, path: &str) -> Option<Uid> {
+        let rule = "1 to 64 printable ASCII characters without blanks";
+        self.name(raw, path, Uid::parse, Reason::IdInvalid, rule)
+    }
+
+    /// A branch; 0 is the head office.
+    pub fn branch(&mut self, raw: i64, path: &str) -> Option<BranchId> {
+        let branch = (raw >= 0).then_some(BranchId(raw));
+        let rule = "must be the id of a branch, or 0 for the head office";
+        self.take(branch, path, Reason::IdInvalid, rule)
+    }
+
+    /// A part of a name, or none where it is empty. The outer option is nothing if it is wrong.
+    pub fn keyword(&mut self, raw: &str, path: &str) -> Option<Option<Keyword>> {
+        if raw.is_empty() {
+            return Some(None);
+        }
+        let rule = format!("at most {KEYWORD_MAX} characters");
+        self.take(Keyword::parse(raw), path, Reason::TextTooLong, &rule)
+            .map(Some)
     }
 
     /// A positive amount.

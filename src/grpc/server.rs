@@ -21,6 +21,7 @@ use super::pb::audience_service_server::AudienceServiceServer;
 use super::pb::campaign_service_server::CampaignServiceServer;
 use super::pb::issuance_service_server::IssuanceServiceServer;
 use super::{DESCRIPTOR, PERMISSIONS};
+use crate::service::ask::Asker;
 use crate::service::identity::Identity;
 use crate::service::issue::Issuer;
 use crate::service::providers::Providers;
@@ -39,6 +40,8 @@ pub struct Backend {
     pub store: Store,
     /// Accepts packets.
     pub issuer: Issuer,
+    /// Asks providers on demand.
+    pub asker: Asker,
     /// The configured credentials.
     pub providers: Arc<Providers>,
     /// Who calls.

@@ -54,7 +54,10 @@ fn retry_after(reason: Reason) -> Option<Duration> {
     let soon = reason == Reason::ConcurrentUpdate;
     let away = matches!(
         reason,
-        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ServerOverloaded
+        Reason::DatabaseUnavailable
+            | Reason::ShuttingDown
+            | Reason::ServerOverloaded
+            | Reason::ProviderUnreachable
     );
     let wait_ms = if soon { 200 } else { 1_000 };
     (soon || away).then(|| Duration::from_millis(wait_ms))
@@ -85,6 +88,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::FieldNotAllowed
         | Reason::UpdateMaskInvalid
         | Reason::SceneIdRequired
+        | Reason::KeywordTooBroad
         | Reason::MalformedMessage => Code::InvalidArgument,
         Reason::CredentialMissing | Reason::CredentialInvalid => Code::Unauthenticated,
         Reason::PermissionMissing => Code::PermissionDenied,
@@ -95,6 +99,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::RecipientNotFound
         | Reason::AccountNotFound
         | Reason::AppNotFound
+        | Reason::GroupNotFound
+        | Reason::BranchNotFound
         | Reason::KeyNotFound => Code::NotFound,
         Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
             Code::AlreadyExists
@@ -113,11 +119,19 @@ pub fn code(reason: Reason) -> Code {
         | Reason::IssuanceFrozen
         | Reason::AccountDisabled
         | Reason::CredentialNotConfigured
-        | Reason::DirectCampaignMissing => Code::FailedPrecondition,
+        | Reason::DirectCampaignMissing
+        | Reason::ProviderCapability
+        | Reason::GatewayNotMapped
+        | Reason::GroupEmpty
+        | Reason::RecipientLimit
+        | Reason::IssuanceCancelled
+        | Reason::IssuanceNotSent => Code::FailedPrecondition,
         Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
-        Reason::DatabaseUnavailable | Reason::ShuttingDown => Code::Unavailable,
+        Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ProviderUnreachable => {
+            Code::Unavailable
+        }
         Reason::Internal => Code::Internal,
     }
 }

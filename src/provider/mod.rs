@@ -21,6 +21,8 @@ use crate::clock;
 use crate::domain::Fen;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{Cause, QueryOutcome, Rejection, RejectionKind, SendOutcome};
+use crate::domain::packet::{Kind, RiskInfo};
+use crate::domain::status_reply::StatusReply;
 use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
 
 use client::{Client, Failure};
@@ -43,6 +45,12 @@ pub struct Payment {
     pub openid: Openid,
     /// How much.
     pub amount: Fen,
+    /// What kind of packet.
+    pub kind: Kind,
+    /// How many people share it.
+    pub total_num: i32,
+    /// What the merchant tells of the recipient's device.
+    pub risk_info: Option<RiskInfo>,
     /// What the recipient reads.
     pub texts: Texts,
     /// The IPv4 address that the merchant says it calls from.
@@ -95,6 +103,8 @@ pub trait Codec: Send + Sync + fmt::Debug {
     fn query_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest;
     /// What its reply proves.
     fn read_query(&self, payment: &Payment, reply: &HttpReply) -> QueryOutcome;
+    /// What the reply to a question says, for people; nothing if it cannot be read.
+    fn describe(&self, reply: &HttpReply) -> Option<StatusReply>;
 }
 
 /// The codec of a protocol.
@@ -190,6 +200,16 @@ impl Provider {
             self.codec.read_query(payment, reply)
         })
         .await
+    }
+
+    /// What the reply to a question says, in the provider's own words.
+    #[must_use]
+    pub fn describe(&self, said: &Said<QueryOutcome>) -> Option<StatusReply> {
+        let reply = HttpReply {
+            status: said.http_status?,
+            body: said.response.clone()?,
+        };
+        self.codec.describe(&reply)
     }
 
     async fn exchange<T: From<Failure>>(

@@ -1,7 +1,9 @@
-//! WeChat Pay V2 cash red packets: `sendredpack` and `gethbinfo`.
+//! WeChat Pay V2 cash red packets: `sendredpack`, `sendgroupredpack`, `sendminiprogramhb` and
+//! `gethbinfo`.
 //!
 //! Pages, under pay.weixin.qq.com/doc/v2, read 2026-11: merchant/4011974053 (send),
-//! partner/4011983160 (query). Messages are XML; requests carry an MD5 signature, replies none, so
+//! partner/4011941282 (mini program), partner/4011983160 (query); the group call, closed since
+//! 2024-06-05, as SDKs document it. Messages are XML; requests carry an MD5 signature, replies none, so
 //! TLS is all that says who answers, and the echo in a reply is compared with what was asked.
 //!
 //! A success needs every echo: one that names another amount is a [`Mismatch`], one that lacks it
@@ -10,12 +12,16 @@
 //! [`Mismatch`]: SendOutcome::Mismatch
 
 mod codes;
+mod group;
 #[cfg(test)]
 mod tests;
+mod told;
 mod xml;
 
 use super::{ApiKey, Codec, HttpReply, HttpRequest, Payment};
 use crate::domain::outcome::{Cause, ProviderState, QueryOutcome, Rejection, Report, SendOutcome};
+use crate::domain::packet::Kind;
+use crate::domain::status_reply::StatusReply;
 use crate::domain::{Fen, Timestamp};
 use crate::signing::wechat_v2::md5_sign;
 
@@ -53,6 +59,18 @@ impl Codec for WechatPayV2 {
             &payment.client_ip,
         ]
         .map(|text| xml::legal(text));
+        let total_num = payment.total_num.to_string();
+        // Empty ones are left out. Any field that a call does not list is a SIGN_ERROR there.
+        let (client_ip, risk_info) = match payment.kind {
+            Kind::Normal => (&*client_ip, payment.risk_info.as_ref()),
+            Kind::Fission => ("", payment.risk_info.as_ref()),
+            Kind::MiniProgram => ("", None),
+        };
+        let [amt_type, notify_way] = match payment.kind {
+            Kind::Normal => ["", ""],
+            Kind::Fission => ["ALL_RAND", ""],
+            Kind::MiniProgram => ["", "MINI_PROGRAM_JSAPI"],
+        };
         let fields = [
             ("nonce_str", nonce),
             ("mch_billno", payment.mch_billno.as_str()),
@@ -61,29 +79,36 @@ impl Codec for WechatPayV2 {
             ("send_name", &send_name),
             ("re_openid", payment.openid.expose()),
             ("total_amount", &fen),
-            ("total_num", "1"),
+            ("total_num", &total_num),
+            ("amt_type", amt_type),
             ("wishing", &wishing),
-            ("client_ip", &client_ip),
+            ("client_ip", client_ip),
             ("act_name", &act_name),
             ("remark", &remark),
             ("scene_id", texts.scene_id.map_or("", |scene| scene.code())),
+            ("risk_info", risk_info.map_or("", |info| info.expose())),
+            ("notify_way", notify_way),
         ];
-        signed(
-            "sendredpack",
-            "/mmpaymkttransfers/sendredpack",
-            &fields,
-            key,
-        )
+        let (call, path) = match payment.kind {
+            Kind::Normal => ("sendredpack", "/mmpaymkttransfers/sendredpack"),
+            Kind::Fission => ("sendgroupredpack", "/mmpaymkttransfers/sendgroupredpack"),
+            Kind::MiniProgram => ("sendminiprogramhb", "/mmpaymkttransfers/sendminiprogramhb"),
+        };
+        signed(call, path, &fields, key)
     }
 
     fn read_send(&self, payment: &Payment, reply: &HttpReply) -> SendOutcome {
         let accepted = success(payment, reply).and_then(|elements| {
             let recipient = ("re_openid", payment.openid.expose());
             echoes(payment, &elements, Some(recipient))?;
-            Ok(number(elements.get("send_listid")))
+            let package = elements.get("package").map(str::to_owned);
+            Ok((number(elements.get("send_listid")), package))
         });
         match accepted {
-            Ok(provider_order_no) => SendOutcome::Accepted { provider_order_no },
+            Ok((provider_order_no, package)) => SendOutcome::Accepted {
+                provider_order_no,
+                package: package.filter(|_| payment.kind == Kind::MiniProgram),
+            },
             Err(Not::Rejected(rejection)) => SendOutcome::Rejected(rejection),
             Err(Not::Found) => SendOutcome::Unknown(Cause::UnlistedCode("NOT_FOUND".to_owned())),
             Err(Not::Known(cause)) => SendOutcome::Unknown(cause),
@@ -115,6 +140,10 @@ impl Codec for WechatPayV2 {
             Err(Not::Known(cause)) => QueryOutcome::Unknown(cause),
             Err(Not::Ours(field)) => QueryOutcome::Mismatch { field },
         }
+    }
+
+    fn describe(&self, reply: &HttpReply) -> Option<StatusReply> {
+        told::describe(reply)
     }
 }
 
@@ -223,8 +252,11 @@ fn echoes(
 
 /// Where the packet stands. Times and amounts of an end count only once that end is stated.
 fn report(payment: &Payment, elements: &Elements) -> Result<Report, Not> {
-    // A group packet can be taken in part and come back in part; none of ours can.
-    if elements.get("hb_type").is_some_and(|kind| kind != "NORMAL") {
+    let hb_type = match payment.kind {
+        Kind::Normal | Kind::MiniProgram => "NORMAL",
+        Kind::Fission => "GROUP",
+    };
+    if elements.get("hb_type").is_some_and(|kind| kind != hb_type) {
         return Err(Not::Ours("hb_type"));
     }
     let status = elements.get("status").ok_or(UNPARSABLE)?;
@@ -238,14 +270,21 @@ fn report(payment: &Payment, elements: &Elements) -> Result<Report, Not> {
             .and_then(Timestamp::parse_beijing)
     };
     let taken = elements.list.iter().find_map(|entry| entry.get("rcv_time"));
-    let mut refunded = None;
-    if state == ProviderState::Refunded && elements.get("refund_amount").is_some() {
-        let amount = fen(elements.get("refund_amount")).ok_or(UNPARSABLE)?;
-        if amount != payment.amount {
-            return Err(Not::Ours("refund_amount"));
+    let (receipts, refunded) = match payment.kind {
+        // Taken whole or come back whole.
+        Kind::Normal | Kind::MiniProgram => {
+            let mut refunded = None;
+            if state == ProviderState::Refunded && elements.get("refund_amount").is_some() {
+                let amount = fen(elements.get("refund_amount")).ok_or(UNPARSABLE)?;
+                if amount != payment.amount {
+                    return Err(Not::Ours("refund_amount"));
+                }
+                refunded = Some(amount);
+            }
+            (Vec::new(), refunded)
         }
-        refunded = Some(amount);
-    }
+        Kind::Fission => group::portions(payment, state, elements)?,
+    };
     Ok(Report {
         state,
         provider_order_no: number(elements.get("detail_id")),
@@ -258,6 +297,7 @@ fn report(payment: &Payment, elements: &Elements) -> Result<Report, Not> {
         received_at: time(ProviderState::Received, taken),
         refunded_at: time(ProviderState::Refunded, elements.get("refund_time")),
         refunded,
+        receipts,
     })
 }
 

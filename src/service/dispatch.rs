@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub use super::exchange::Settings;
 use super::exchange::{Lane, settle_all};
+use super::pace::Pace;
 use super::providers::Providers;
 use crate::clock;
 use crate::domain::id::AccountId;
@@ -41,6 +42,8 @@ pub struct Dispatcher {
     pub providers: Arc<Providers>,
     /// What is counted.
     pub metrics: Metrics,
+    /// How fast.
+    pub pace: Pace,
     /// Told when there may be work.
     pub wake: Arc<Notify>,
     /// How to work.
@@ -76,6 +79,7 @@ impl Dispatcher {
                                 self.settings,
                                 &self.store,
                                 &self.metrics,
+                                &self.pace,
                                 &account,
                                 provider,
                                 &answers,

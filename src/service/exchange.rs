@@ -1,13 +1,13 @@
 //! One exchange with a provider, from a claimed packet to a settled answer.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::DefaultDirectRateLimiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
+use super::pace::{self, Pace};
 use crate::clock;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{QueryOutcome, SendOutcome};
@@ -74,18 +74,11 @@ impl Lane {
         settings: Settings,
         store: &Store,
         metrics: &Metrics,
+        pace: &Pace,
         account: &provider_account::Model,
         provider: Provider,
         answers: &mpsc::Sender<Settlement>,
     ) -> Self {
-        let limiter = |per_second: i32| {
-            let rate = NonZeroU32::new(per_second.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
-            // A burst of a tenth of a second: providers count in short windows.
-            let burst = NonZeroU32::new(rate.get() / 10).unwrap_or(NonZeroU32::MIN);
-            Arc::new(RateLimiter::direct(
-                Quota::per_second(rate).allow_burst(burst),
-            ))
-        };
         Self {
             store: store.clone(),
             protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
@@ -94,8 +87,8 @@ impl Lane {
             settings,
             rates: (account.sends_per_second, account.queries_per_second),
             probe: Arc::new(Semaphore::new(1)),
-            sends: limiter(account.sends_per_second),
-            queries: limiter(account.queries_per_second),
+            sends: pace.of(account.id, pace::Lane::Sends, account.sends_per_second),
+            queries: pace.of(account.id, pace::Lane::Queries, account.queries_per_second),
             answers: answers.clone(),
         }
     }
@@ -163,15 +156,7 @@ impl Lane {
             tracing::warn!("claimed too long ago; left to its lease");
             return;
         }
-        let payment = Payment {
-            mch_id: packet.attempt.mch_id.clone(),
-            appid: packet.issuance.appid.clone(),
-            mch_billno: packet.attempt.mch_billno.clone(),
-            openid: packet.openid.clone(),
-            amount: packet.issuance.amount_fen,
-            texts: packet.texts.clone(),
-            client_ip: account.client_ip.clone(),
-        };
+        let payment = payment(account, &packet);
         let (answer, exchange) = match job {
             Job::Send => {
                 let said = self.provider.send(&payment).await;
@@ -247,7 +232,28 @@ impl Lane {
     }
 }
 
-fn record<T>(said: &Said<T>) -> Exchange {
+/// All that the provider sees of a packet.
+fn payment(account: &provider_account::Model, packet: &Claimed) -> Payment {
+    let row = &packet.issuance;
+    Payment {
+        mch_id: packet.attempt.mch_id.clone(),
+        appid: row.appid.clone(),
+        mch_billno: packet.attempt.mch_billno.clone(),
+        openid: packet.openid.clone(),
+        amount: row.amount_fen,
+        kind: row.kind,
+        total_num: row.total_num,
+        risk_info: packet.risk_info.clone(),
+        texts: packet.texts.clone(),
+        client_ip: row
+            .client_ip
+            .clone()
+            .unwrap_or_else(|| account.client_ip.clone()),
+    }
+}
+
+/// An exchange as it is recorded.
+pub(super) fn record<T>(said: &Said<T>) -> Exchange {
     Exchange {
         call: said.call,
         request: said.request.clone(),
@@ -258,7 +264,7 @@ fn record<T>(said: &Said<T>) -> Exchange {
 }
 
 /// One of a few words, for metrics.
-fn outcome_label(answer: &Answer) -> &'static str {
+pub(super) fn outcome_label(answer: &Answer) -> &'static str {
     match answer {
         Answer::Send(SendOutcome::Accepted { .. }) => "accepted",
         Answer::Send(SendOutcome::Rejected(_)) | Answer::Query(QueryOutcome::Rejected(_)) => {

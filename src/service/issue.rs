@@ -15,9 +15,9 @@ use crate::clock;
 use crate::domain::id::{BatchId, IssuanceId, ShopId};
 use crate::domain::{Error, Reason, Result};
 use crate::store::Store;
-use crate::store::entity::issuance;
-use crate::store::issue::{Command, Issued, Wanted};
-use crate::store::read::{Batch, ByIssuance};
+use crate::store::entity::{issuance, issuance_batch};
+use crate::store::issue::{Command, Issued};
+use crate::store::read::ByIssuance;
 
 /// Calls that wait for their turn at most; more are refused as overload.
 const QUEUE_MAX: usize = 1_024;
@@ -75,7 +75,12 @@ impl Issuer {
     ///
     /// # Errors
     /// BATCH_NOT_FOUND.
-    pub async fn await_batch(&self, shop: ShopId, id: BatchId, until: Instant) -> Result<Batch> {
+    pub async fn await_batch(
+        &self,
+        shop: ShopId,
+        id: BatchId,
+        until: Instant,
+    ) -> Result<issuance_batch::Model> {
         let mut pause = Pause::new(until);
         loop {
             let batch = self.store.batch(shop, id).await?;
@@ -107,13 +112,13 @@ impl Issuer {
 
 /// Looks again after growing pauses; the answer may come from another replica, so
 /// there is nothing but the database to listen to.
-struct Pause {
+pub(super) struct Pause {
     next: Duration,
     until: Instant,
 }
 
 impl Pause {
-    fn new(until: Instant) -> Self {
+    pub(super) fn new(until: Instant) -> Self {
         Self {
             next: Duration::from_millis(10),
             until,
@@ -121,7 +126,7 @@ impl Pause {
     }
 
     /// False when there is no time left.
-    async fn sleep(&mut self) -> bool {
+    pub(super) async fn sleep(&mut self) -> bool {
         let wake_at = clock::monotonic_tokio() + self.next;
         if wake_at >= self.until {
             return false;
@@ -141,11 +146,11 @@ async fn accept_all(store: Store, mut jobs: mpsc::Receiver<Job>, wake: std::sync
         }) else {
             return;
         };
-        let mut packets = size(&first.command);
+        let mut packets = first.command.wanted.size();
         let mut batch = vec![first];
         while batch.len() < CALLS_MAX {
             let Ok(job) = jobs.try_recv() else { break };
-            packets += size(&job.command);
+            packets += job.command.wanted.size();
             if packets > PACKETS_MAX {
                 next = Some(job);
                 break;
@@ -154,13 +159,6 @@ async fn accept_all(store: Store, mut jobs: mpsc::Receiver<Job>, wake: std::sync
         }
         accept(&store, batch).await;
         wake.notify_waiters();
-    }
-}
-
-fn size(command: &Command) -> usize {
-    match &command.wanted {
-        Wanted::Users(uids) => uids.len(),
-        Wanted::Openid { .. } => 1,
     }
 }
 

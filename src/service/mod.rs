@@ -3,9 +3,11 @@
 //! Plain reads and writes of one resource need no layer of their own; the edge
 //! calls the store for those. What is here takes more than one step.
 
+pub mod ask;
 pub mod dispatch;
 pub mod exchange;
 pub mod identity;
 pub mod issue;
+pub mod pace;
 pub mod providers;
 pub mod sampler;

@@ -1,5 +1,6 @@
 //! Provider accounts, and the breaker that holds one back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -13,6 +14,7 @@ use super::entity::{account_shop, shop};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::packet::Capability;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp, missing};
 
@@ -41,6 +43,8 @@ pub struct NewAccount {
     pub queries_per_second: i32,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: bool,
+    /// What it can do beside sending to one openid.
+    pub capabilities: Vec<Capability>,
 }
 
 /// What to change of an account; what is none stays.
@@ -58,6 +62,10 @@ pub struct AccountUpdate {
     pub queries_per_second: Option<i32>,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: Option<bool>,
+    /// Capabilities to add.
+    pub add_capabilities: Vec<Capability>,
+    /// Capabilities to take away.
+    pub remove_capabilities: Vec<Capability>,
     /// Whether to close the breaker.
     pub close_breaker: bool,
 }
@@ -225,7 +233,9 @@ impl Tx {
                 replayed: true,
             });
         }
-        let appids = appids_text(&new.appids)?;
+        let appids = json(&new.appids)?;
+        let capabilities: BTreeSet<_> = new.capabilities.into_iter().collect();
+        let capabilities = json(&capabilities)?;
         let row = Model {
             id,
             protocol: new.protocol.to_owned(),
@@ -238,6 +248,7 @@ impl Tx {
             sends_per_second: new.sends_per_second,
             queries_per_second: new.queries_per_second,
             confirm_refusals: new.confirm_refusals,
+            capabilities,
             enabled: true,
             breaker_code: None,
             breaker_until: None,
@@ -289,8 +300,12 @@ impl Tx {
                     all.push(appid);
                 }
             }
-            change = change.col_expr(Column::Appids, Expr::value(appids_text(&all)?));
+            change = change.col_expr(Column::Appids, Expr::value(json(&all)?));
         }
+        let mut able = capabilities(&before)?;
+        able.extend(update.add_capabilities);
+        able.retain(|known| !update.remove_capabilities.contains(known));
+        change = change.col_expr(Column::Capabilities, Expr::value(json(&able)?));
         change.exec(self).await?;
         if update.close_breaker {
             set_breaker(self, id, None, None, 0).await?;
@@ -346,8 +361,17 @@ async fn shops_of(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<V
     Ok(rows.into_iter().map(|row| row.shop_id).collect())
 }
 
-fn appids_text(appids: &[Appid]) -> Result<String> {
-    serde_json::to_string(appids).map_err(|e| Error::internal("appids are no JSON", e))
+fn json(list: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(list).map_err(|e| Error::internal("a list is no JSON", e))
+}
+
+/// What an account can do beside sending to one openid.
+///
+/// # Errors
+/// INTERNAL: the row holds no list.
+pub fn capabilities(row: &Model) -> Result<BTreeSet<Capability>> {
+    serde_json::from_str(&row.capabilities)
+        .map_err(|e| Error::internal("stored capabilities are no JSON", e))
 }
 
 /// The appids of an account, first the default.

@@ -1,4 +1,4 @@
-//! Shops, apps and their keys.
+//! Apps and their keys.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use super::Store;
-use super::entity::{api_key, app, shop};
+use super::entity::{api_key, app};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
 use crate::domain::grant::{Grant, Principal, Shops};
@@ -46,36 +46,6 @@ pub struct App {
 }
 
 impl Store {
-    /// Makes a shop, with its own id if it brings one.
-    ///
-    /// # Errors
-    /// ALREADY_EXISTS.
-    pub async fn create_shop(
-        &self,
-        call: Call,
-        id: Option<ShopId>,
-        name: String,
-    ) -> Result<Written<shop::Model>> {
-        let fresh = ShopId(self.id("shop").await?);
-        let end = call.end();
-        self.write_or_try(end, move |tx| {
-            let (call, name) = (call.clone(), name.clone());
-            Box::pin(async move { tx.create_shop(&call, id, fresh, name).await })
-        })
-        .await
-    }
-
-    /// A page of shops, newest first.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn shops(&self, page: super::page::Page) -> Result<Vec<shop::Model>> {
-        super::page::page_query(shop::Entity::find(), shop::Column::Id, page)
-            .all(self.reader())
-            .await
-            .map_err(to_error)
-    }
-
     /// Makes an app with a first key.
     ///
     /// # Errors
@@ -233,62 +203,6 @@ impl Store {
 }
 
 impl Tx {
-    async fn create_shop(
-        &self,
-        call: &Call,
-        own: Option<ShopId>,
-        fresh: ShopId,
-        name: String,
-    ) -> Result<Written<shop::Model>, Fault> {
-        // An id that a shop brought along may lie where the next leased one would.
-        let id = match own {
-            Some(id) => id,
-            None => self.free_shop_id(fresh).await?,
-        };
-        if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
-            return Ok(Written {
-                row: self.known_shop(ShopId(resource)).await?,
-                replayed: true,
-            });
-        }
-        let row = shop::Model {
-            id,
-            name,
-            create_time: self.now(),
-        };
-        match shop::Entity::insert(row.clone().into_active_model().reset_all())
-            .exec_without_returning(self)
-            .await
-        {
-            Ok(_) => Ok(Written {
-                row,
-                replayed: false,
-            }),
-            Err(error) if is_duplicate(&error) => {
-                let text = "there is a shop of this id".to_owned();
-                Err(Error::new(Reason::AlreadyExists, text)
-                    .fact("field", "shop_id")
-                    .into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn free_shop_id(&self, fresh: ShopId) -> Result<ShopId, Fault> {
-        if shop::Entity::find_by_id(fresh).one(self).await?.is_none() {
-            return Ok(fresh);
-        }
-        let highest = shop::Entity::find()
-            .order_by_desc(shop::Column::Id)
-            .one(self)
-            .await?;
-        let highest = highest.map_or(fresh.0, |row| row.id.0);
-        let next = highest
-            .checked_add(1)
-            .ok_or_else(|| Error::internal("no shop id is left", "shop"))?;
-        Ok(ShopId(next))
-    }
-
     async fn insert_app(&self, id: AppId, new: NewApp, key: NewKey) -> Result<(), Fault> {
         let named = new.grants.iter().flat_map(|grant| match &grant.shops {
             Shops::All => Vec::new(),

@@ -1,7 +1,5 @@
 //! Reading back: single resources, pages, counts, and what the gauges show.
 
-use std::collections::BTreeMap;
-
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
@@ -10,32 +8,14 @@ use sea_orm::{
 
 use super::Store;
 use super::entity::{attempt, issuance, issuance_batch};
-use super::page::{Page, page_query};
 use super::tx::to_error;
-use crate::domain::id::{AccountId, BatchId, CampaignId, IssuanceId, ShopId};
+use crate::domain::id::{AccountId, BatchId, IssuanceId, ShopId};
 use crate::domain::schedule::Job;
-use crate::domain::source::Source;
-use crate::domain::text::{MchBillno, Uid};
+use crate::domain::text::MchBillno;
 use crate::domain::{Fen, Result, State, Timestamp, missing};
 
-/// Which issuances to list.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this campaign.
-    pub campaign: Option<CampaignId>,
-    /// Of this batch.
-    pub batch: Option<BatchId>,
-    /// In one of these states; any if empty.
-    pub states: Vec<State>,
-    /// From this source.
-    pub source: Option<Source>,
-    /// For this uid.
-    pub uid: Option<Uid>,
-    /// Accepted at or after.
-    pub from: Option<Timestamp>,
-    /// Accepted before.
-    pub to: Option<Timestamp>,
-}
+/// Packets that were refused alone which one answer names.
+const REFUSED_MAX: u64 = 1_000;
 
 /// How an issuance is named.
 #[derive(Clone, Debug)]
@@ -55,31 +35,9 @@ pub struct Tally {
     pub sum: Fen,
 }
 
-/// A batch with its packets by state. What was refused alone is counted apart.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The row.
-    pub row: issuance_batch::Model,
-    /// Packets that were refused alone.
-    pub refused: i64,
-    /// The other packets by state.
-    pub states: BTreeMap<State, i64>,
-}
-
-impl Batch {
-    /// Whether no packet waits for the provider's word any more.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.states
-            .iter()
-            .all(|(state, count)| *count == 0 || !state.is_open())
-    }
-}
-
 #[derive(Debug, FromQueryResult)]
 pub(super) struct StateRow {
     pub state: State,
-    pub attempted: bool,
     pub packets: i64,
     pub fen: i64,
 }
@@ -135,83 +93,30 @@ impl Store {
         Ok((row, attempts))
     }
 
-    /// A page of issuances.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn issuances(
-        &self,
-        shop: ShopId,
-        filter: &Filter,
-        page: Page,
-    ) -> Result<Vec<issuance::Model>> {
-        use issuance::Column;
-        let mut query =
-            page_query(issuance::Entity::find(), Column::Id, page).filter(Column::ShopId.eq(shop));
-        if let Some(campaign) = filter.campaign {
-            query = query.filter(Column::CampaignId.eq(campaign));
-        }
-        if let Some(batch) = filter.batch {
-            query = query.filter(Column::BatchId.eq(batch));
-        }
-        if !filter.states.is_empty() {
-            query = query.filter(Column::State.is_in(filter.states.iter().copied()));
-        }
-        if let Some(source) = filter.source {
-            query = query.filter(Column::Source.eq(source));
-        }
-        if let Some(uid) = &filter.uid {
-            query = query.filter(Column::Uid.eq(uid.clone()));
-        }
-        if let Some(from) = filter.from {
-            query = query.filter(Column::CreateTime.gte(from));
-        }
-        if let Some(to) = filter.to {
-            query = query.filter(Column::CreateTime.lt(to));
-        }
-        query.all(self.reader()).await.map_err(to_error)
-    }
-
     /// A batch with its counts.
     ///
     /// # Errors
     /// BATCH_NOT_FOUND.
-    pub async fn batch(&self, shop: ShopId, id: BatchId) -> Result<Batch> {
+    pub async fn batch(&self, shop: ShopId, id: BatchId) -> Result<issuance_batch::Model> {
         let row = issuance_batch::Entity::find_by_id(id)
             .filter(issuance_batch::Column::ShopId.eq(shop))
             .one(self.reader())
             .await
             .map_err(to_error)?;
-        let row = row.ok_or_else(|| missing::batch(id))?;
-        let rows = tally(self.reader(), issuance::Column::BatchId.eq(id))
-            .await
-            .map_err(to_error)?;
-        let (mut refused, mut states) = (0, BTreeMap::new());
-        for row in rows {
-            // A packet without an attempt that failed was refused when it was asked for.
-            if row.state == State::Failed && !row.attempted {
-                refused += row.packets;
-            } else {
-                *states.entry(row.state).or_default() += row.packets;
-            }
-        }
-        Ok(Batch {
-            row,
-            refused,
-            states,
-        })
+        row.ok_or_else(|| missing::batch(id))
     }
 
-    /// The packets of a batch that were refused alone.
+    /// Packets of batches that were refused alone, the first of them.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn refused_of(&self, id: BatchId) -> Result<Vec<issuance::Model>> {
+    pub async fn refused_of(&self, ids: &[BatchId]) -> Result<Vec<issuance::Model>> {
         issuance::Entity::find()
-            .filter(issuance::Column::BatchId.eq(id))
+            .filter(issuance::Column::BatchId.is_in(ids.iter().copied()))
             .filter(issuance::Column::State.eq(State::Failed))
             .filter(issuance::Column::AttemptCount.eq(0))
             .order_by_asc(issuance::Column::Id)
+            .limit(REFUSED_MAX)
             .all(self.reader())
             .await
             .map_err(to_error)
@@ -294,17 +199,15 @@ impl Store {
     }
 }
 
-/// Packets by state, and whether they were ever sent.
+/// Packets by state.
 pub(super) async fn tally(db: &impl ConnectionTrait, of: Expr) -> Result<Vec<StateRow>, DbErr> {
     issuance::Entity::find()
         .select_only()
         .column(issuance::Column::State)
-        .column_as(Expr::cust("attempt_count > 0"), "attempted")
         .column_as(Expr::col(issuance::Column::Id).count(), "packets")
         .column_as(Expr::cust("CAST(SUM(amount_fen) AS BIGINT)"), "fen")
         .filter(of)
         .group_by(issuance::Column::State)
-        .group_by(Expr::cust("attempt_count > 0"))
         .into_model::<StateRow>()
         .all(db)
         .await

@@ -6,8 +6,8 @@
 //! Rows are kept for ever: a key that expires turns a slow retry into a second
 //! payment.
 
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{EntityTrait, Set};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Set};
 
 use super::entity::request;
 use super::tx::{Fault, Tx};
@@ -128,6 +128,17 @@ impl Tx {
         .fact("request_id", &call.request)
         .fact("method", kept.method)
         .into())
+    }
+
+    /// Lets a claimed request id stand for something that was there already.
+    pub(super) async fn repoint_request(&self, call: &Call, resource: i64) -> Result<(), Fault> {
+        request::Entity::update_many()
+            .col_expr(request::Column::ResourceId, Expr::value(resource))
+            .filter(request::Column::AppId.eq(call.app))
+            .filter(request::Column::RequestId.eq(call.request.clone()))
+            .exec(self)
+            .await?;
+        Ok(())
     }
 
     /// Gives a claimed request id back: the call was refused within a unit that

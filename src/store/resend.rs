@@ -4,8 +4,10 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::Store;
+use super::batch::BatchMoves;
 use super::entity::issuance::{Column, Entity, Model};
-use super::entity::recipient_openid;
+use super::entity::{campaign, issuance_batch, recipient_openid};
+use super::issue::{scan_item, scan_seed};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
@@ -13,7 +15,7 @@ use crate::domain::id::{IssuanceId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::number::{Seed, mch_billno};
 use crate::domain::schedule::Job;
-use crate::domain::{Error, Reason, Result, State, missing};
+use crate::domain::{Error, Fen, Reason, Result, State, missing};
 
 impl Store {
     /// Queues an issuance once more: same amount, new hold, next number.
@@ -65,19 +67,17 @@ impl Tx {
         // A refunded packet still counts against the stock; a failed one does not.
         let counted = i64::from(before.state.counts_against_stock());
         standing.affords(before.amount_fen, 1 - counted)?;
-        let item = match &before.uid {
-            Some(uid) => format!("uid:{uid}"),
-            None => {
-                let openid = super::audience::open_openid(store.keys(), shop, &cipher)?;
-                format!("openid:{}:{}", before.appid, openid.expose())
-            }
+        let item = self.item_of(store, &before, &cipher).await?;
+        let seed = match before.scan_no {
+            Some(_) => scan_seed(shop, &item),
+            None => Seed {
+                shop,
+                app: before.app_id,
+                request: before.request_id.as_str(),
+                item: &item,
+            },
         };
-        let seed = Seed {
-            shop,
-            app: before.app_id,
-            request: before.request_id.as_str(),
-            item: &item,
-        };
+        self.may_scan_again(&campaign, &before).await?;
         let number = mch_billno(
             store.keys().number(),
             &payer.mch_id,
@@ -93,6 +93,8 @@ impl Tx {
             .col_expr(Column::OpenidIndex, Expr::value(Some(index)))
             .col_expr(Column::Version, Expr::value(before.version + 1))
             .col_expr(Column::UpdateTime, Expr::value(self.now()))
+            .col_expr(Column::RefundedFen, Expr::value(Fen::ZERO))
+            .col_expr(Column::ReceivedFen, Expr::value(Fen::ZERO))
             .filter(Column::Id.eq(id))
             .filter(Column::Version.eq(before.version))
             .exec(self)
@@ -111,6 +113,9 @@ impl Tx {
         };
         self.append(vec![issuance_entry(change, &call.actor, self.now())])
             .await?;
+        let mut moves = BatchMoves::default();
+        moves.add(&before, State::Queued, before.attempt_count.max(1));
+        self.count_moves(moves).await?;
         if self
             .take(campaign.id, before.amount_fen, 1, counted)
             .await?
@@ -130,12 +135,63 @@ impl Tx {
         Ok(row.ok_or_else(|| missing::issuance(id))?)
     }
 
+    /// What named the packet when it was accepted.
+    async fn item_of(&self, store: &Store, row: &Model, cipher: &[u8]) -> Result<String, Fault> {
+        let open = || super::audience::open_openid(store.keys(), row.shop_id, cipher);
+        if let Some(scan_no) = row.scan_no {
+            return Ok(scan_item(row.campaign_id, scan_no, &row.appid, &open()?));
+        }
+        let whose = match &row.uid {
+            Some(uid) => format!("uid:{uid}"),
+            None => format!("openid:{}:{}", row.appid, open()?.expose()),
+        };
+        let Some(batch) = row.batch_id else {
+            return Ok(whose);
+        };
+        let batch = issuance_batch::Entity::find_by_id(batch).one(self).await?;
+        Ok(match batch {
+            Some(batch) if batch.every_group => match batch.group_id {
+                Some(group) => format!("group:{group}/{whose}"),
+                None => whose,
+            },
+            _ => whose,
+        })
+    }
+
+    /// A scan that is sent again counts against its person's limit again, and takes
+    /// its share of the pot again.
+    async fn may_scan_again(&self, campaign: &campaign::Model, row: &Model) -> Result<(), Fault> {
+        let (Some(_), Some(owner)) = (row.scan_no, row.recipient_id) else {
+            return Ok(());
+        };
+        let others = self.scans(campaign.id, owner).await?;
+        let others = others
+            .iter()
+            .filter(|other| other.id != row.id && other.state.counts_against_stock());
+        if others.count() >= usize::try_from(campaign.scan_limit).unwrap_or(1) {
+            let text =
+                "the person has scanned again meanwhile and has as many packets as one may get";
+            let error = Error::new(Reason::RecipientLimit, text.to_owned());
+            let error = error.fact("campaign_id", campaign.id);
+            return Err(error.fact("scan_limit", campaign.scan_limit).into());
+        }
+        // A refunded packet has kept its share.
+        if let (Some(position), State::Failed) = (row.share_position, row.state)
+            && !self.take_share(campaign.id, position, row.id).await?
+        {
+            let text = "the packet's share of the pot was given to somebody else meanwhile";
+            let error = Error::new(Reason::StockExhausted, text.to_owned());
+            let error = error.fact("available_count", 0).fact("required_count", 1);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
     async fn lock_free_campaign(
         &self,
         shop: ShopId,
         row: &Model,
     ) -> Result<super::entity::campaign::Model, Fault> {
-        use super::entity::campaign;
         let found = campaign::Entity::find_by_id(row.campaign_id)
             .filter(campaign::Column::ShopId.eq(shop))
             .one(self)
@@ -149,15 +205,21 @@ impl Tx {
         if let (Some(cipher), Some(index)) = (&row.openid_cipher, &row.openid_index) {
             return Ok((cipher.clone(), index.clone()));
         }
-        let uid = row.uid.clone();
-        let person = super::entity::recipient::Entity::find()
-            .select_only()
-            .column(super::entity::recipient::Column::Id)
-            .filter(super::entity::recipient::Column::ShopId.eq(row.shop_id))
-            .filter(super::entity::recipient::Column::Uid.eq(uid))
-            .into_tuple::<crate::domain::id::RecipientId>()
-            .one(self)
-            .await?;
+        let person = match (row.recipient_id, row.uid.clone()) {
+            (Some(known), _) => Some(known),
+            (None, None) => None,
+            (None, Some(uid)) => {
+                use super::entity::recipient;
+                recipient::Entity::find()
+                    .select_only()
+                    .column(recipient::Column::Id)
+                    .filter(recipient::Column::ShopId.eq(row.shop_id))
+                    .filter(recipient::Column::Uid.eq(uid))
+                    .into_tuple::<crate::domain::id::RecipientId>()
+                    .one(self)
+                    .await?
+            }
+        };
         let openid = match person {
             Some(person) => {
                 recipient_openid::Entity::find_by_id((person, row.appid.clone()))
@@ -176,6 +238,11 @@ impl Tx {
 
 /// Only what a provider's state proves not to be paid, or paid and given back.
 fn may_resend(row: &Model) -> Result<()> {
+    if row.state == State::Refunded && row.refunded_fen < row.amount_fen {
+        let text = "a part of this group packet was taken; send a new one to those who got nothing";
+        let error = Error::new(Reason::AlreadySent, text.to_owned()).fact("issuance_id", row.id);
+        return Err(error.fact("state", row.state.name()));
+    }
     let refuse = |reason, text: &str| {
         let error = Error::new(reason, text.to_owned()).fact("issuance_id", row.id);
         Err(error.fact("state", row.state.name()))
@@ -196,8 +263,8 @@ fn may_resend(row: &Model) -> Result<()> {
             refuse(Reason::AlreadySent, "this packet was sent")
         }
         State::Cancelled => refuse(
-            Reason::CampaignEnded,
-            "this packet was withdrawn with its campaign; send a new one",
+            Reason::IssuanceCancelled,
+            "this packet was withdrawn before it was sent; send a new one",
         ),
     }
 }

@@ -67,7 +67,7 @@ pub const CHECKS: &[Check] = &[
                 SELECT campaign_id,
                   SUM(CASE WHEN state IN ('QUEUED', 'SENDING', 'UNKNOWN', 'REVIEW') THEN amount_fen ELSE 0 END) AS held,
                   SUM(CASE WHEN state IN ('SENT', 'REFUNDING') THEN amount_fen ELSE 0 END) AS transit,
-                  SUM(CASE WHEN state = 'RECEIVED' THEN amount_fen ELSE 0 END) AS paid
+                  SUM(CASE WHEN state = 'RECEIVED' THEN amount_fen WHEN state = 'REFUNDED' THEN amount_fen - refunded_fen ELSE 0 END) AS paid
                 FROM issuance GROUP BY campaign_id) i ON i.campaign_id = c.id
               WHERE c.debited_fen - c.credited_fen - c.transit_fen - c.paid_fen <> COALESCE(i.held, 0)
                  OR c.transit_fen <> COALESCE(i.transit, 0) OR c.paid_fen <> COALESCE(i.paid, 0)",
@@ -132,7 +132,7 @@ pub const CHECKS: &[Check] = &[
         rule: "a packet's journal is numbered without gaps, as often as its version says, and each entry starts where the one before ended",
         sql: "SELECT i.id AS id FROM issuance i LEFT JOIN (
                 SELECT aggregate_id, COUNT(*) AS entries, MAX(seq) AS last FROM journal
-                WHERE aggregate = 'ISSUANCE' GROUP BY aggregate_id) j ON j.aggregate_id = i.id
+                WHERE aggregate = 'ISSUANCE' AND line = 0 GROUP BY aggregate_id) j ON j.aggregate_id = i.id
               WHERE COALESCE(j.entries, 0) <> i.version OR COALESCE(j.last, 0) <> i.version
               UNION SELECT b.aggregate_id AS id FROM journal b JOIN journal a
                 ON a.aggregate = b.aggregate AND a.aggregate_id = b.aggregate_id AND a.seq = b.seq - 1
@@ -161,17 +161,56 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "batch-is-its-packets",
-        rule: "a batch has as many packets as users were asked for",
+        rule: "a batch counts its packets, each state for itself, and all of those who were asked for",
         sql: "SELECT b.id AS id FROM issuance_batch b LEFT JOIN (
-                SELECT batch_id, COUNT(*) AS packets FROM issuance WHERE batch_id IS NOT NULL GROUP BY batch_id) i ON i.batch_id = b.id
-              WHERE b.requested_count <> COALESCE(i.packets, 0)",
+                SELECT batch_id, COUNT(*) AS packets,
+                  SUM(CASE WHEN state = 'FAILED' AND attempt_count = 0 THEN 1 ELSE 0 END) AS refused,
+                  SUM(CASE WHEN state = 'FAILED' AND attempt_count > 0 THEN 1 ELSE 0 END) AS failed,
+                  SUM(CASE WHEN state = 'QUEUED' THEN 1 ELSE 0 END) AS queued,
+                  SUM(CASE WHEN state = 'SENDING' THEN 1 ELSE 0 END) AS sending,
+                  SUM(CASE WHEN state = 'UNKNOWN' THEN 1 ELSE 0 END) AS unsure,
+                  SUM(CASE WHEN state = 'REVIEW' THEN 1 ELSE 0 END) AS review,
+                  SUM(CASE WHEN state = 'SENT' THEN 1 ELSE 0 END) AS sent,
+                  SUM(CASE WHEN state = 'RECEIVED' THEN 1 ELSE 0 END) AS received,
+                  SUM(CASE WHEN state = 'REFUNDING' THEN 1 ELSE 0 END) AS refunding,
+                  SUM(CASE WHEN state = 'REFUNDED' THEN 1 ELSE 0 END) AS refunded,
+                  SUM(CASE WHEN state = 'CANCELLED' THEN 1 ELSE 0 END) AS cancelled
+                FROM issuance WHERE batch_id IS NOT NULL GROUP BY batch_id) i ON i.batch_id = b.id
+              WHERE b.requested_count <> COALESCE(i.packets, 0) OR b.refused_count <> COALESCE(i.refused, 0)
+                 OR b.failed_count <> COALESCE(i.failed, 0) OR b.queued_count <> COALESCE(i.queued, 0)
+                 OR b.sending_count <> COALESCE(i.sending, 0) OR b.unknown_count <> COALESCE(i.unsure, 0)
+                 OR b.review_count <> COALESCE(i.review, 0) OR b.sent_count <> COALESCE(i.sent, 0)
+                 OR b.received_count <> COALESCE(i.received, 0) OR b.refunding_count <> COALESCE(i.refunding, 0)
+                 OR b.refunded_count <> COALESCE(i.refunded, 0) OR b.cancelled_count <> COALESCE(i.cancelled, 0)",
+    },
+    Check {
+        name: "pot-is-the-packets",
+        rule: "a share of a pot belongs to the packet that holds it, with its amount, and to no packet that was proven not to be paid",
+        sql: "SELECT i.id AS id FROM issuance i LEFT JOIN campaign_share s ON s.campaign_id = i.campaign_id AND s.position = i.share_position
+              WHERE i.share_position IS NOT NULL AND i.state NOT IN ('FAILED', 'CANCELLED')
+                AND (s.issuance_id IS NULL OR s.issuance_id <> i.id OR s.amount_fen <> i.amount_fen)
+              UNION SELECT s.issuance_id AS id FROM campaign_share s LEFT JOIN issuance i ON i.id = s.issuance_id
+              WHERE s.issuance_id IS NOT NULL AND (i.id IS NULL OR i.share_position <> s.position OR i.state IN ('FAILED', 'CANCELLED'))
+              UNION SELECT c.id AS id FROM campaign c JOIN (
+                SELECT campaign_id, COUNT(*) AS shares, SUM(amount_fen) AS pot FROM campaign_share GROUP BY campaign_id) s ON s.campaign_id = c.id
+              WHERE s.shares <> c.stock_count OR s.pot <> c.pot_fen",
+    },
+    Check {
+        name: "receipts-within-the-packet",
+        rule: "what receivers took of a packet is no more than it held, and all that did not come back once it has ended",
+        sql: "SELECT i.id AS id FROM issuance i LEFT JOIN (
+                SELECT issuance_id, attempt_no, SUM(amount_fen) AS taken FROM issuance_receipt GROUP BY issuance_id, attempt_no
+              ) r ON r.issuance_id = i.id AND r.attempt_no = i.attempt_count
+              WHERE COALESCE(r.taken, 0) > i.amount_fen
+                 OR (i.state = 'RECEIVED' AND i.received_fen <> i.amount_fen)
+                 OR (i.state = 'REFUNDED' AND i.received_fen + i.refunded_fen <> i.amount_fen)",
     },
     Check {
         name: "request-has-its-effect",
         rule: "a request id that was used for a send has the batch or packet that it made",
         sql: "SELECT r.resource_id AS id FROM request r WHERE
-                (r.method = 'SendToUsers' AND NOT EXISTS (SELECT 1 FROM issuance_batch b WHERE b.id = r.resource_id))
-                OR (r.method = 'SendRedPacket' AND NOT EXISTS (SELECT 1 FROM issuance i WHERE i.id = r.resource_id))
+                (r.method IN ('SendToUsers', 'SendToGroups') AND NOT EXISTS (SELECT 1 FROM issuance_batch b WHERE b.id = r.resource_id))
+                OR (r.method IN ('SendRedPacket', 'ScanSend') AND NOT EXISTS (SELECT 1 FROM issuance i WHERE i.id = r.resource_id))
               UNION SELECT i.id AS id FROM issuance i WHERE NOT EXISTS (
                 SELECT 1 FROM request r WHERE r.app_id = i.app_id AND r.request_id = i.request_id)",
     },

@@ -88,6 +88,7 @@ impl Demo {
                 r#type: pb::AmountType::Random.into(),
                 min_fen: 100,
                 max_fen: 200,
+                ..Default::default()
             }),
             texts: Some(pb::RedPacketTexts {
                 send_name: "天虹百货".into(),
@@ -135,6 +136,7 @@ impl Demo {
                 appid: appid.to_owned(),
                 openid: format!("oDemo{n:023}"),
             }],
+            ..Default::default()
         });
         let request = pb::UpsertRecipientsRequest {
             shop_id: SHOP,

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::domain::id::AccountId;
 use crate::domain::machine::Protocol;
+use crate::domain::packet::Capability;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Fen, Reason, Result};
-use crate::store::account::{Account, AccountUpdate, NewAccount, appids};
+use crate::store::account::{Account, AccountUpdate, NewAccount, appids, capabilities};
 
 /// Appids of one call at most.
 const APPIDS_MAX: usize = 20;
@@ -116,6 +117,10 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         sends_per_second: sends?,
         queries_per_second: queries?,
         confirm_refusals: r.confirm_refusals.unwrap_or(true),
+        capabilities: match r.capabilities.as_slice() {
+            [] => protocol?.capabilities(),
+            asked => parse_capabilities(fields, "capabilities", asked),
+        },
     })
 }
 
@@ -129,6 +134,14 @@ fn parse_appids(fields: &mut Fields, path: &str, raw: &[String]) -> Vec<Appid> {
             fields.name(appid, &path, Appid::parse, Reason::AppidInvalid, rule)
         })
         .collect()
+}
+
+fn parse_capabilities(fields: &mut Fields, path: &str, raw: &[i32]) -> Vec<Capability> {
+    let raw = raw.iter().enumerate();
+    raw.filter_map(|(index, raw)| {
+        fields.choice(*raw, &format!("{path}[{index}]"), convert::parse_capability)
+    })
+    .collect()
 }
 
 fn or(raw: i64, default: i64) -> i64 {
@@ -166,6 +179,12 @@ pub(super) async fn update_account(
     let update = AccountUpdate {
         add_shops: parse_shops(&mut fields, "add_shop_ids", &r.add_shop_ids),
         add_appids: parse_appids(&mut fields, "add_appids", &r.add_appids),
+        add_capabilities: parse_capabilities(&mut fields, "add_capabilities", &r.add_capabilities),
+        remove_capabilities: parse_capabilities(
+            &mut fields,
+            "remove_capabilities",
+            &r.remove_capabilities,
+        ),
         enabled: r.enabled,
         sends_per_second,
         queries_per_second,
@@ -208,6 +227,10 @@ pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {
         queries_per_second: row.queries_per_second,
         confirm_refusals: row.confirm_refusals,
         enabled: row.enabled,
+        capabilities: capabilities(row)?
+            .into_iter()
+            .map(convert::capability)
+            .collect(),
         breaker: Some(pb::Breaker {
             open: row.breaker_code.is_some(),
             code: row.breaker_code.clone().unwrap_or_default(),

@@ -10,14 +10,15 @@ use super::server::Backend;
 use super::{convert, page, pb, status};
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::{Reason, Result};
-use crate::store::entity::shop;
 use crate::store::page::Page;
 
 mod account;
 mod app;
+mod shop;
 
 use account::render_account;
 use app::render_app;
+use shop::render_shop;
 
 /// The largest id that every JSON reader keeps exactly.
 const SHOP_ID_MAX: i64 = 1 << 53;
@@ -30,7 +31,7 @@ impl AdminService for Backend {
         request: Request<pb::CreateShopRequest>,
     ) -> Result<Response<pb::CreateShopResponse>, Status> {
         let caller = Caller::of(&request)?;
-        create_shop(self, &caller, &request.into_inner())
+        shop::create_shop(self, &caller, &request.into_inner())
             .await
             .map(Response::new)
             .map_err(status::status)
@@ -44,11 +45,43 @@ impl AdminService for Backend {
         let (page, scope) =
             page_of(asked.page_size, &asked.page_token, "shops").map_err(status::status)?;
         let found = self.store.shops(page).await.map_err(status::status)?;
-        let next_page_token = page::next(&found, page, scope, |shop| shop.id.0);
+        let next_page_token = page::next(&found, page, scope, |shop| shop.row.id.0);
         Ok(Response::new(pb::ListShopsResponse {
             shops: found.iter().map(render_shop).collect(),
             next_page_token,
         }))
+    }
+
+    async fn create_branch(
+        &self,
+        request: Request<pb::CreateBranchRequest>,
+    ) -> Result<Response<pb::CreateBranchResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        shop::create_branch(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn list_branches(
+        &self,
+        request: Request<pb::ListBranchesRequest>,
+    ) -> Result<Response<pb::ListBranchesResponse>, Status> {
+        shop::list_branches(self, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn set_shop_gateways(
+        &self,
+        request: Request<pb::SetShopGatewaysRequest>,
+    ) -> Result<Response<pb::SetShopGatewaysResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        shop::set_gateways(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
     }
 
     async fn create_provider_account(
@@ -166,38 +199,6 @@ fn page_of<'a>(size: i32, token: &str, scope: &'a str) -> Result<(Page, &'a [u8]
     Ok((fields.finish(page)?, scope.as_bytes()))
 }
 
-async fn create_shop(
-    backend: &Backend,
-    caller: &Caller,
-    r: &pb::CreateShopRequest,
-) -> Result<pb::CreateShopResponse> {
-    let mut fields = Fields::default();
-    let body = body!(CreateShopRequest, r, request_id, validate_only);
-    let call = call(
-        &mut fields,
-        caller,
-        "CreateShop",
-        None,
-        &r.request_id,
-        r.validate_only,
-        &body,
-    );
-    let id = fields.optional_id(r.shop_id, "shop_id", |raw| {
-        ShopId::parse(raw).filter(|id| id.0 <= SHOP_ID_MAX)
-    });
-    if r.name.is_empty() {
-        fields.bad("name", Reason::FieldRequired, "required: 1 to 64 bytes");
-    }
-    let name = fields.text(&r.name, "name", 64);
-    let parsed = (|| Some((call?, id?, name?)))();
-    let (call, id, name) = fields.finish(parsed)?;
-    let done = backend.store.create_shop(call, id, name).await?;
-    Ok(pb::CreateShopResponse {
-        shop: Some(render_shop(&done.row)),
-        replayed: done.replayed,
-    })
-}
-
 /// A list that holds something, and not too much.
 fn check_count(fields: &mut Fields, path: &str, count: usize, max: usize) {
     if count == 0 {
@@ -216,12 +217,4 @@ fn parse_shops(fields: &mut Fields, path: &str, raw: &[i64]) -> Vec<ShopId> {
     shops
         .filter_map(|(index, id)| fields.id(*id, &format!("{path}[{index}]"), ShopId::parse))
         .collect()
-}
-
-fn render_shop(row: &shop::Model) -> pb::Shop {
-    pb::Shop {
-        shop_id: row.id.0,
-        name: row.name.clone(),
-        create_time: convert::time(row.create_time),
-    }
 }

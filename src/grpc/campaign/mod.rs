@@ -20,6 +20,7 @@ use crate::store::request::Written;
 mod render;
 mod write;
 
+pub(super) use render::render_texts;
 use render::{budget, render};
 use write::{create, update};
 
@@ -318,11 +319,15 @@ async fn list(
     r: &pb::ListCampaignsRequest,
 ) -> Result<pb::ListCampaignsResponse> {
     let shop = caller.shop(r.shop_id)?;
-    let scope = format!("campaigns of {shop}");
+    let scope = format!("campaigns of {shop} {}", r.keyword);
     let mut fields = Fields::default();
     let page = page::parse(&mut fields, r.page_size, &r.page_token, scope.as_bytes());
-    let page = fields.finish(page)?;
-    let found = backend.store.campaigns(shop, page).await?;
+    let keyword = fields.keyword(&r.keyword, "keyword");
+    let (page, keyword) = fields.finish(page.zip(keyword))?;
+    let found = backend
+        .store
+        .campaigns(shop, keyword.as_ref(), page)
+        .await?;
     let next_page_token = page::next(&found, page, scope.as_bytes(), |c| c.row.id.0);
     Ok(pb::ListCampaignsResponse {
         campaigns: found.iter().map(render).collect(),

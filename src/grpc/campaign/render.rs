@@ -16,7 +16,9 @@ pub(super) fn render(campaign: &Campaign) -> pb::Campaign {
             r#type: convert::amount_type(row.amount_type),
             min_fen: row.min_amount_fen.0,
             max_fen: row.max_amount_fen.0,
+            pot_fen: row.pot_fen.map_or(0, |pot| pot.0),
         }),
+        scan_limit: row.scan_limit,
         texts: Some(render_texts(&campaign.texts)),
         revision: row.revision,
         account_id: row.account_id.0,
@@ -32,7 +34,7 @@ pub(super) fn render(campaign: &Campaign) -> pb::Campaign {
     }
 }
 
-fn render_texts(texts: &Texts) -> pb::RedPacketTexts {
+pub(in crate::grpc) fn render_texts(texts: &Texts) -> pb::RedPacketTexts {
     pb::RedPacketTexts {
         send_name: texts.send_name.clone(),
         act_name: texts.act_name.clone(),

@@ -4,13 +4,16 @@ use super::{Backend, Caller, Fields, Write, body, call, convert, pb};
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::CampaignKind;
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::split::SHARES_MAX;
 use crate::domain::text::{Appid, Code};
-use crate::domain::{Reason, Result};
+use crate::domain::{Fen, Reason, Result};
 use crate::store::campaign::{Campaign, Change, Draft, Update};
 use crate::store::request::Written;
 
 /// Stock of a campaign at most.
 const STOCK_MAX: i64 = 1_000_000_000;
+/// Packets that one person may get by scanning, at most.
+const SCAN_LIMIT_MAX: i64 = 1_000;
 
 pub(super) async fn create(
     backend: &Backend,
@@ -75,7 +78,14 @@ fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest)
         );
     }
     let stock = fields.within(r.stock_count, "stock_count", 0, STOCK_MAX);
+    let pot = parse_pot(fields, r.amount.as_ref(), amount, r.stock_count);
+    let scan_limit = match r.scan_limit {
+        0 => Some(1),
+        raw => parse_scan_limit(fields, raw),
+    };
     Some(Draft {
+        pot: pot?,
+        scan_limit: scan_limit?,
         shop,
         code: code?,
         kind: kind?,
@@ -126,6 +136,45 @@ fn parse_amount(
     )
 }
 
+fn parse_scan_limit(fields: &mut Fields, raw: i32) -> Option<i32> {
+    let limit = fields.within(i64::from(raw), "scan_limit", 1, SCAN_LIMIT_MAX)?;
+    i32::try_from(limit).ok()
+}
+
+/// The pot that scans draw from; none where it is 0. The outer option is nothing if
+/// it is wrong.
+fn parse_pot(
+    fields: &mut Fields,
+    raw: Option<&pb::AmountRule>,
+    rule: Option<AmountRule>,
+    stock: i64,
+) -> Option<Option<Fen>> {
+    let path = "amount.pot_fen";
+    let pot = match raw.map_or(0, |rule| rule.pot_fen) {
+        0 => return Some(None),
+        raw => fields.amount(raw, path)?,
+    };
+    let rule = rule?;
+    if rule.kind() != AmountType::Split {
+        let text = "only a SPLIT campaign has a pot; leave it 0";
+        fields.bad(path, Reason::FieldNotAllowed, text);
+        return None;
+    }
+    let people = fields.within(stock, "stock_count", 1, SHARES_MAX)?;
+    let (low, high) = (
+        rule.min().checked_mul(people),
+        rule.max().checked_mul(people),
+    );
+    let (Some(low), Some(high)) = (low, high) else {
+        let text = "stock_count times max_fen does not fit";
+        fields.bad(path, Reason::AmountOverflow, text);
+        return None;
+    };
+    let fits = (low..=high).contains(&pot).then_some(Some(pot));
+    let rule = format!("must be {} to {} fen for {people} people", low.0, high.0);
+    fields.take(fits, path, Reason::AmountOutOfRange, &rule)
+}
+
 pub(super) async fn update(
     backend: &Backend,
     caller: &Caller,
@@ -160,7 +209,7 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
         fields.bad(
             "update_mask",
             Reason::FieldRequired,
-            "name what is to change: texts, start_time, end_time, stock_count",
+            "name what is to change: texts, start_time, end_time, stock_count, scan_limit",
         );
     }
     for path in paths {
@@ -182,10 +231,13 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
                 let stock = fields.within(r.stock_count, "stock_count", 0, STOCK_MAX);
                 update.stock = stock.map(|count| Some(count).filter(|count| *count > 0));
             }
+            "scan_limit" => update.scan_limit = parse_scan_limit(fields, r.scan_limit),
             other => fields.bad(
                 "update_mask",
                 Reason::UpdateMaskInvalid,
-                format!("{other:?} is not one of: texts, start_time, end_time, stock_count"),
+                format!(
+                    "{other:?} is not one of: texts, start_time, end_time, stock_count, scan_limit"
+                ),
             ),
         }
     }

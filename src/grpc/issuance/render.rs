@@ -1,58 +1,74 @@
 //! Issuances, attempts and batches on the wire.
 
 use super::{Backend, convert, pb};
-use crate::domain::id::BatchId;
+use crate::domain::packet::Kind;
 use crate::domain::{Reason, Result, State};
-use crate::store::entity::{attempt, issuance, issuance_batch};
-use crate::store::read::Batch;
+use crate::grpc::campaign::render_texts;
+use crate::store::entity::{attempt, campaign, issuance, issuance_batch};
+use crate::store::packets::Packet;
 
-/// A batch that was only tried, counted from its packets.
-pub(super) fn tried(row: &issuance_batch::Model, issuances: &[issuance::Model]) -> Batch {
-    let mut batch = Batch {
-        row: issuance_batch::Model {
-            id: BatchId(0),
-            ..row.clone()
-        },
-        refused: 0,
-        states: Default::default(),
-    };
-    for packet in issuances {
-        if packet.state == State::Failed {
-            batch.refused += 1;
-        } else {
-            *batch.states.entry(packet.state).or_default() += 1;
-        }
-    }
-    batch
+/// What of a packet is shown beside the usual.
+#[derive(Clone, Copy)]
+pub(super) struct Shows {
+    /// Openid, mobile and risk_info unmasked.
+    pub(super) people: bool,
+    /// The openid alone, to the caller who brought it.
+    pub(super) openid: bool,
+    /// What a mini program opens it with.
+    pub(super) package: bool,
 }
 
-pub(super) fn render_batch(batch: &Batch) -> pb::IssuanceBatch {
-    let row = &batch.row;
-    let count = |state: State| batch.states.get(&state).copied().unwrap_or(0);
-    let accepted: i64 = batch.states.values().sum();
+impl Shows {
+    pub(super) const NOTHING: Self = Self {
+        people: false,
+        openid: false,
+        package: false,
+    };
+    pub(super) const PACKAGE: Self = Self {
+        package: true,
+        ..Self::NOTHING
+    };
+    pub(super) const OWN: Self = Self {
+        openid: true,
+        ..Self::PACKAGE
+    };
+}
+
+pub(super) fn render_batch(
+    row: &issuance_batch::Model,
+    campaign: &campaign::Model,
+) -> pb::IssuanceBatch {
     pb::IssuanceBatch {
         batch_id: row.id.0,
         shop_id: row.shop_id.0,
         campaign_id: row.campaign_id.0,
         source: convert::source(row.source),
         counts: Some(pb::BatchCounts {
-            requested_count: accepted + batch.refused,
-            accepted_count: accepted,
-            refused_count: batch.refused,
-            queued_count: count(State::Queued),
-            sending_count: count(State::Sending),
-            unknown_count: count(State::Unknown),
-            review_count: count(State::Review),
-            sent_count: count(State::Sent),
-            received_count: count(State::Received),
-            refunding_count: count(State::Refunding),
-            refunded_count: count(State::Refunded),
-            failed_count: count(State::Failed),
-            cancelled_count: count(State::Cancelled),
+            requested_count: row.requested_count,
+            accepted_count: row.requested_count - row.refused_count,
+            refused_count: row.refused_count,
+            queued_count: row.count(State::Queued),
+            sending_count: row.count(State::Sending),
+            unknown_count: row.count(State::Unknown),
+            review_count: row.count(State::Review),
+            sent_count: row.count(State::Sent),
+            received_count: row.count(State::Received),
+            refunding_count: row.count(State::Refunding),
+            refunded_count: row.count(State::Refunded),
+            failed_count: row.count(State::Failed),
+            cancelled_count: row.count(State::Cancelled),
         }),
         amount_fen: row.amount_fen.0,
-        settled: batch.is_settled(),
+        settled: row.is_settled(),
         create_time: convert::time(row.create_time),
+        wx_group_id: row.group_id.map_or(0, |id| id.0),
+        group_name: row.group_name.clone().unwrap_or_default(),
+        act_name: campaign.act_name.clone(),
+        amount_type: convert::amount_type(campaign.amount_type),
+        min_fen: campaign.min_amount_fen.0,
+        max_fen: campaign.max_amount_fen.0,
+        shop_sub_id: row.shop_sub_id.0,
+        cancel_time: convert::optional_time(row.cancel_time),
     }
 }
 
@@ -64,20 +80,37 @@ pub(super) fn render_refused(row: &issuance::Model) -> pb::RefusedItem {
         "the shop has no recipient with this uid; make him with UpsertRecipients, then Resend"
     };
     pb::RefusedItem {
-        uid: row
-            .uid
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        uid: text(row.uid.as_ref()),
         reason: Some(pb::ErrorReasonText {
             reason,
             message: message.to_owned(),
         }),
         issuance_id: row.id.0,
+        recipient_id: row.recipient_id.map_or(0, |id| id.0),
     }
 }
 
-pub(super) fn render(backend: &Backend, row: &issuance::Model) -> Result<pb::Issuance> {
+fn text(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+pub(super) fn render(backend: &Backend, packet: &Packet, shows: Shows) -> Result<pb::Issuance> {
+    let row = &packet.row;
+    let store = &backend.store;
+    let openid = store.openid_of(row)?;
+    let mobile = match &packet.recipient {
+        Some(recipient) => store.mobile_of(recipient)?,
+        None => None,
+    };
+    let risk_info = match shows.people {
+        true => store.risk_info(row)?,
+        false => None,
+    };
+    let package = match (&packet.attempt, shows.package) {
+        (Some(attempt), true) => store.package(attempt)?,
+        _ => String::new(),
+    };
+    let campaign = &packet.campaign;
     Ok(pb::Issuance {
         issuance_id: row.id.0,
         shop_id: row.shop_id.0,
@@ -85,22 +118,14 @@ pub(super) fn render(backend: &Backend, row: &issuance::Model) -> Result<pb::Iss
         campaign_revision: row.campaign_revision,
         batch_id: row.batch_id.map_or(0, |id| id.0),
         recipient_id: row.recipient_id.map_or(0, |id| id.0),
-        uid: row
-            .uid
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        uid: text(row.uid.as_ref()),
         appid: row.appid.to_string(),
-        obfuscated_openid: backend.store.masked_openid(row)?,
+        obfuscated_openid: openid.as_ref().map(|o| o.masked()).unwrap_or_default(),
         amount_fen: row.amount_fen.0,
         source: convert::source(row.source),
         state: convert::state(row.state),
         last_error: row.last_error.clone().unwrap_or_default(),
-        mch_billno: row
-            .mch_billno
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        mch_billno: text(row.mch_billno.as_ref()),
         attempt_count: row.attempt_count,
         frozen: row.frozen,
         traceparent: row.traceparent.clone().unwrap_or_default(),
@@ -109,7 +134,50 @@ pub(super) fn render(backend: &Backend, row: &issuance::Model) -> Result<pb::Iss
         send_time: convert::optional_time(row.send_time),
         receive_time: convert::optional_time(row.receive_time),
         refund_time: convert::optional_time(row.refund_time),
+        kind: convert::kind(row.kind),
+        total_num: row.total_num,
+        amt_type: amt_type(row.kind),
+        shop_sub_id: row.shop_sub_id.0,
+        provider_order_no: packet
+            .attempt
+            .as_ref()
+            .map(|attempt| attempt.provider_order_no.clone())
+            .unwrap_or_default(),
+        texts: Some(render_texts(&packet.texts)),
+        amount_type: convert::amount_type(campaign.amount_type),
+        min_fen: campaign.min_amount_fen.0,
+        max_fen: campaign.max_amount_fen.0,
+        nickname: packet
+            .recipient
+            .as_ref()
+            .map(|recipient| recipient.nickname.clone())
+            .unwrap_or_default(),
+        obfuscated_mobile: mobile.as_ref().map(|m| m.masked()).unwrap_or_default(),
+        received_fen: row.received_fen.0,
+        refunded_fen: row.refunded_fen.0,
+        openid: openid
+            .filter(|_| shows.people || shows.openid)
+            .map(|o| o.expose().to_owned())
+            .unwrap_or_default(),
+        mobile: mobile
+            .filter(|_| shows.people)
+            .map(|m| m.expose().to_owned())
+            .unwrap_or_default(),
+        account_id: row.account_id.0,
+        gateway_type: row.gateway_type.map_or(0, convert::gateway),
+        client_ip: row.client_ip.clone().unwrap_or_default(),
+        package,
+        risk_info: risk_info
+            .map(|info| info.expose().to_owned())
+            .unwrap_or_default(),
     })
+}
+
+fn amt_type(kind: Kind) -> i32 {
+    match kind {
+        Kind::Fission => pb::AmtType::AllRand.into(),
+        Kind::Normal | Kind::MiniProgram => 0,
+    }
 }
 
 pub(super) fn render_attempt(attempt: &attempt::Model, row: &issuance::Model) -> pb::Attempt {

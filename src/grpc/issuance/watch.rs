@@ -7,8 +7,8 @@ use tonic::Status;
 
 use super::render::render_batch;
 use super::{Backend, pb, status};
-use crate::domain::{Error, Reason};
-use crate::store::read::Batch;
+use crate::domain::{Error, Reason, Result};
+use crate::store::entity::issuance_batch;
 
 /// Between two looks at a watched batch.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -16,38 +16,44 @@ const WATCH_EVERY: Duration = Duration::from_millis(200);
 /// The batch at first and whenever it changes, until it is settled or the server stops.
 pub(super) fn watch(
     backend: Backend,
-    first: Batch,
+    first: issuance_batch::Model,
 ) -> impl Stream<Item = Result<pb::WatchBatchResponse, Status>> + Send {
-    let (shop, id) = (first.row.shop_id, first.row.id);
     futures::stream::unfold(Some((backend, first, true)), move |state| async move {
         let (backend, mut shown, fresh) = state?;
-        if fresh {
-            let reply = pb::WatchBatchResponse {
-                batch: Some(render_batch(&shown)),
-            };
-            let next = (!shown.is_settled()).then_some((backend, shown, false));
-            return Some((Ok(reply), next));
-        }
-        loop {
-            tokio::select! {
-                () = backend.stop.cancelled() => {
-                    let error = Error::new(Reason::ShuttingDown, "the server shuts down; watch again".to_owned());
-                    return Some((Err(status::status(error)), None));
-                }
-                () = tokio::time::sleep(WATCH_EVERY) => {}
-            }
-            match backend.store.batch(shop, id).await {
-                Ok(batch) if batch.states == shown.states => {}
-                Ok(batch) => {
-                    shown = batch;
-                    let reply = pb::WatchBatchResponse {
-                        batch: Some(render_batch(&shown)),
-                    };
-                    let next = (!shown.is_settled()).then_some((backend, shown, false));
-                    return Some((Ok(reply), next));
-                }
+        if !fresh {
+            match next(&backend, &shown).await {
+                Ok(changed) => shown = changed,
                 Err(error) => return Some((Err(status::status(error)), None)),
             }
         }
+        let reply = match show(&backend, &shown).await {
+            Ok(batch) => pb::WatchBatchResponse { batch: Some(batch) },
+            Err(error) => return Some((Err(status::status(error)), None)),
+        };
+        let next = (!shown.is_settled()).then_some((backend, shown, false));
+        Some((Ok(reply), next))
     })
+}
+
+/// The batch once it is otherwise than it was shown.
+async fn next(backend: &Backend, shown: &issuance_batch::Model) -> Result<issuance_batch::Model> {
+    loop {
+        tokio::select! {
+            () = backend.stop.cancelled() => {
+                let text = "the server shuts down; watch again".to_owned();
+                return Err(Error::new(Reason::ShuttingDown, text));
+            }
+            () = tokio::time::sleep(WATCH_EVERY) => {}
+        }
+        let batch = backend.store.batch(shown.shop_id, shown.id).await?;
+        if batch != *shown {
+            return Ok(batch);
+        }
+    }
+}
+
+async fn show(backend: &Backend, row: &issuance_batch::Model) -> Result<pb::IssuanceBatch> {
+    let shown = backend.store.with_campaigns(vec![row.clone()]).await?;
+    let shown = shown.first().map(|(row, of)| render_batch(row, of));
+    shown.ok_or_else(|| Error::internal("a batch vanished", "watch"))
 }

@@ -4,15 +4,20 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
+use super::super::Store;
 use super::super::entity::campaign::{Column, Entity, Model};
+use super::super::entity::search_gram::Kind;
 use super::super::journal::campaign_entry;
 use super::super::request::Call;
+use super::super::search::Named;
 use super::super::tx::{Fault, Tx};
 use super::Update;
 use crate::domain::campaign::{CampaignState, Verb};
-use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::id::{AppId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
+use crate::domain::number::Seed;
+use crate::domain::split::split;
 use crate::domain::state::Position;
 use crate::domain::{Error, Fen, Reason, account, missing};
 
@@ -39,6 +44,11 @@ impl Tx {
         after.start_time = update.start.unwrap_or(before.start_time);
         after.end_time = update.end.unwrap_or(before.end_time);
         after.stock_count = update.stock.unwrap_or(before.stock_count);
+        after.scan_limit = update.scan_limit.unwrap_or(before.scan_limit);
+        if before.pot_fen.is_some() && after.stock_count != before.stock_count {
+            let text = "the pot is divided among as many as it was made for".to_owned();
+            return Err(Error::field("stock_count", Reason::FieldNotAllowed, text).into());
+        }
         if after.end_time.is_some_and(|end| end <= after.start_time) {
             let text = "end_time must be after start_time".to_owned();
             return Err(Error::field("end_time", Reason::TimeRangeInvalid, text).into());
@@ -61,6 +71,14 @@ impl Tx {
             after.revision += 1;
             self.insert_revision(before.id, after.revision, texts)
                 .await?;
+            after.act_name.clone_from(&texts.act_name);
+            self.rename(Named {
+                shop: before.shop_id,
+                kind: Kind::Campaign,
+                id: before.id.0,
+                names: vec![before.code.as_str(), &texts.act_name],
+            })
+            .await?;
         }
         self.keep_campaign(&before, after, "UPDATED", None, &call.actor)
             .await
@@ -68,6 +86,7 @@ impl Tx {
 
     pub(super) async fn turn_campaign(
         &self,
+        store: &Store,
         call: &Call,
         before: Model,
         verb: Verb,
@@ -83,6 +102,11 @@ impl Tx {
         if state == before.state {
             return Ok(());
         }
+        if let (CampaignState::Draft, CampaignState::Active, Some(pot)) =
+            (before.state, state, before.pot_fen)
+        {
+            self.divide_pot(store, &before, pot).await?;
+        }
         let kind = match state {
             CampaignState::Active => "ACTIVATED",
             CampaignState::Paused => "PAUSED",
@@ -94,6 +118,22 @@ impl Tx {
         };
         self.keep_campaign(&before, after, kind, None, &call.actor)
             .await
+    }
+
+    /// The shares of a campaign's pot: a shuffled list, fixed when it opens.
+    async fn divide_pot(&self, store: &Store, row: &Model, pot: Fen) -> Result<(), Fault> {
+        let item = format!("campaign:{}", row.code);
+        let seed = Seed {
+            shop: row.shop_id,
+            app: AppId(0),
+            request: "",
+            item: &item,
+        };
+        let people = usize::try_from(row.stock_count.unwrap_or(0)).unwrap_or(0);
+        let bounds = (row.min_amount_fen, row.max_amount_fen);
+        let shares = split(store.keys().number(), &seed, pot, people, bounds)
+            .ok_or_else(|| Error::internal("a pot cannot be divided", "activate"))?;
+        self.insert_shares(row.id, shares).await
     }
 
     pub(super) async fn move_money(
@@ -156,6 +196,8 @@ impl Tx {
             .col_expr(Column::StartTime, Expr::value(after.start_time))
             .col_expr(Column::EndTime, Expr::value(after.end_time))
             .col_expr(Column::StockCount, Expr::value(after.stock_count))
+            .col_expr(Column::ScanLimit, Expr::value(after.scan_limit))
+            .col_expr(Column::ActName, Expr::value(after.act_name.clone()))
             .col_expr(Column::GrantedFen, Expr::value(after.granted_fen))
             .col_expr(Column::DefundedFen, Expr::value(after.defunded_fen))
             .col_expr(Column::Version, Expr::value(after.version))

@@ -4,9 +4,11 @@ use sea_orm::{EntityTrait, Set};
 
 use super::super::account::appids;
 use super::super::entity::campaign::{ActiveModel, Entity};
+use super::super::entity::search_gram::Kind;
 use super::super::entity::{account_shop, campaign_revision, provider_account, shop};
 use super::super::journal::campaign_entry;
 use super::super::request::{Call, Claimed, Written};
+use super::super::search::Named;
 use super::super::tx::{Fault, Tx, is_duplicate};
 use super::{Campaign, Draft};
 use crate::domain::campaign::{CampaignKind, CampaignState};
@@ -51,6 +53,9 @@ impl Tx {
             amount_type: Set(draft.amount.kind()),
             min_amount_fen: Set(draft.amount.min()),
             max_amount_fen: Set(draft.amount.max()),
+            pot_fen: Set(draft.pot),
+            scan_limit: Set(draft.scan_limit),
+            act_name: Set(draft.texts.act_name.clone()),
             revision: Set(1),
             account_id: Set(draft.account),
             appid: Set(appid),
@@ -76,6 +81,13 @@ impl Tx {
             });
         }
         self.insert_revision(id, 1, &draft.texts).await?;
+        self.name_all(&[Named {
+            shop: draft.shop,
+            kind: Kind::Campaign,
+            id: id.0,
+            names: vec![draft.code.as_str(), &draft.texts.act_name],
+        }])
+        .await?;
         let campaign = self.campaign(draft.shop, id).await?;
         self.append(vec![campaign_entry(
             &campaign.row,

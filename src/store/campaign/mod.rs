@@ -10,7 +10,7 @@ use crate::domain::campaign::{CampaignKind, Verb};
 use crate::domain::id::{AccountId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::text::{Appid, Code, Texts};
-use crate::domain::{Result, Timestamp};
+use crate::domain::{Fen, Result, Timestamp};
 
 mod change;
 mod create;
@@ -40,6 +40,10 @@ pub struct Draft {
     pub end: Option<Timestamp>,
     /// How many at most.
     pub stock: Option<i64>,
+    /// The pot that scans draw from.
+    pub pot: Option<Fen>,
+    /// How many packets one person may get by scanning.
+    pub scan_limit: i32,
 }
 
 /// What to change of a campaign; what is none stays.
@@ -53,6 +57,8 @@ pub struct Update {
     pub end: Option<Option<Timestamp>>,
     /// A new stock, or no bound.
     pub stock: Option<Option<i64>>,
+    /// How many packets one person may get by scanning.
+    pub scan_limit: Option<i32>,
     /// The version that the caller has read.
     pub version: Option<i64>,
 }
@@ -104,13 +110,13 @@ impl Store {
         id: CampaignId,
         change: Change,
     ) -> Result<Written<Campaign>> {
-        let end = call.end();
+        let (end, store) = (call.end(), self.clone());
         self.write_or_try(end, move |tx| {
-            let (call, change) = (call.clone(), change.clone());
+            let (call, change, store) = (call.clone(), change.clone(), store.clone());
             Box::pin(async move {
                 let replayed = tx.claim_request(&call, id.0, None).await? != Claimed::New;
                 if !replayed {
-                    tx.change_campaign(&call, shop, id, change).await?;
+                    tx.change_campaign(&store, &call, shop, id, change).await?;
                 }
                 let row = tx.campaign(shop, id).await?;
                 Ok(Written { row, replayed })
@@ -123,6 +129,7 @@ impl Store {
 impl Tx {
     async fn change_campaign(
         &self,
+        store: &Store,
         call: &Call,
         shop: ShopId,
         id: CampaignId,
@@ -131,7 +138,7 @@ impl Tx {
         let before = self.lock_campaign(shop, id).await?;
         match change {
             Change::Update(update) => self.update_campaign(call, before, update).await,
-            Change::Turn(verb) => self.turn_campaign(call, before, verb).await,
+            Change::Turn(verb) => self.turn_campaign(store, call, before, verb).await,
             Change::Move(posting) => self.move_money(call, before, posting).await,
         }
     }

@@ -11,6 +11,7 @@ use super::super::read::{Tally, tally};
 use super::super::tx::{End, Fault, Tx, to_error};
 use super::Campaign;
 use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::search::Keyword;
 use crate::domain::{Error, Fen, Result, State, missing};
 
 /// A campaign of a shop with its texts.
@@ -55,13 +56,20 @@ impl Store {
     /// A page of campaigns.
     ///
     /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn campaigns(&self, shop: ShopId, page: Page) -> Result<Vec<Campaign>> {
-        let rows = page_query(campaign::Entity::find(), campaign::Column::Id, page)
-            .filter(campaign::Column::ShopId.eq(shop))
-            .all(self.reader())
-            .await
-            .map_err(to_error)?;
+    /// KEYWORD_TOO_BROAD.
+    pub async fn campaigns(
+        &self,
+        shop: ShopId,
+        keyword: Option<&Keyword>,
+        page: Page,
+    ) -> Result<Vec<Campaign>> {
+        let mut query = page_query(campaign::Entity::find(), campaign::Column::Id, page)
+            .filter(campaign::Column::ShopId.eq(shop));
+        if let Some(keyword) = keyword {
+            let named = self.campaigns_named(shop, keyword, "keyword").await?;
+            query = query.filter(campaign::Column::Id.is_in(named));
+        }
+        let rows = query.all(self.reader()).await.map_err(to_error)?;
         let mut campaigns = Vec::with_capacity(rows.len());
         for row in rows {
             campaigns.push(with_texts(self.reader(), row).await?);

@@ -14,12 +14,14 @@ use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::Store;
+use super::batch::BatchMoves;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
 use super::journal::{Change, issuance_entry};
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{AccountId, CampaignId, IssuanceId};
 use crate::domain::ledger::Posting;
+use crate::domain::packet::RiskInfo;
 use crate::domain::schedule::Job;
 use crate::domain::text::{Openid, Texts};
 use crate::domain::{Error, Result, State, Timestamp};
@@ -43,6 +45,8 @@ pub struct Claimed {
     pub openid: Openid,
     /// What the recipient reads.
     pub texts: Texts,
+    /// What the merchant tells of the recipient's device.
+    pub risk_info: Option<RiskInfo>,
 }
 
 /// What a claim found.
@@ -88,10 +92,12 @@ impl Store {
                 let mut claims = Claims::default();
                 let (rows, attempts) = match job {
                     Job::Send => {
-                        let (ended, rows) = tx.split_ended(due).await?;
-                        claims.cancelled = u64::try_from(ended.len()).unwrap_or(u64::MAX);
+                        let (withdrawn, rows) = tx.split_withdrawn(due).await?;
+                        claims.cancelled = u64::try_from(withdrawn.len()).unwrap_or(u64::MAX);
                         let sent = tx.begin_send(&account, rows, ids, until).await?;
-                        tx.cancel(ended).await?;
+                        for (reason, rows) in withdrawn.by_reason() {
+                            tx.cancel(rows, reason, DISPATCHER).await?;
+                        }
                         sent
                     }
                     Job::Query | Job::Sync => tx.begin_query(due, until).await?,
@@ -101,6 +107,20 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// What the merchant told of the recipient's device.
+    ///
+    /// # Errors
+    /// INTERNAL: it does not decrypt.
+    pub fn risk_info(&self, row: &issuance::Model) -> Result<Option<RiskInfo>> {
+        let Some(cipher) = &row.risk_info_cipher else {
+            return Ok(None);
+        };
+        let column = super::issue::risk_info_column(row.id);
+        let text = self.keys().open_text(&column, cipher)?;
+        let broken = || Error::internal("a stored risk_info is none", "risk_info");
+        RiskInfo::parse(&text).ok_or_else(broken).map(Some)
     }
 
     /// How many packets are due, at most `limit`.
@@ -117,7 +137,7 @@ impl Store {
     }
 }
 
-/// What is due. A queued packet of a paused campaign is not.
+/// What is due. A queued packet of a paused campaign is not, unless it is to be withdrawn.
 fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity> {
     let query = issuance::Entity::find()
         .filter(issuance::Column::AccountId.eq(account))
@@ -126,16 +146,15 @@ fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity>
     if job != Job::Send {
         return query;
     }
-    let open = Query::select()
+    let paused = Query::select()
         .column(campaign::Column::Id)
         .from(campaign::Entity)
-        .and_where(campaign::Column::AccountId.eq(account))
-        .and_where(campaign::Column::State.is_in([CampaignState::Active, CampaignState::Ended]))
+        .and_where(campaign::Column::State.eq(CampaignState::Paused))
         .to_owned();
     query.filter(
         issuance::Column::State
             .ne(State::Queued)
-            .or(issuance::Column::CampaignId.in_subquery(open)),
+            .or(issuance::Column::CampaignId.not_in_subquery(paused)),
     )
 }
 
@@ -292,6 +311,11 @@ impl Tx {
                 issuance_entry(change, DISPATCHER, self.now())
             });
             self.append(entries.collect()).await?;
+            let mut moves = BatchMoves::default();
+            for row in &changed {
+                moves.add(row, state, row.attempt_count + new_attempts);
+            }
+            self.count_moves(moves).await?;
         }
         for row in &mut rows {
             row.version += i64::from(row.state != state);
@@ -343,7 +367,9 @@ impl Tx {
             };
             let texts = serde_json::from_str(&texts)
                 .map_err(|e| Error::internal("stored texts are no JSON", e))?;
+            let risk_info = store.risk_info(&row)?;
             packets.push(Claimed {
+                risk_info,
                 from: before.get(&row.id).copied().unwrap_or(row.state),
                 issuance: row,
                 attempt,

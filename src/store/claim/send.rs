@@ -47,6 +47,7 @@ impl Tx {
                 not_found_time: None,
                 accept_time: None,
                 provider_order_no: String::new(),
+                package_cipher: None,
                 last_error: None,
                 create_time: now,
                 update_time: now,

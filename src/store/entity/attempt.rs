@@ -43,6 +43,8 @@ pub struct Model {
     pub accept_time: Option<Timestamp>,
     /// The provider's number.
     pub provider_order_no: String,
+    /// What a mini program opens the packet with, encrypted.
+    pub package_cipher: Option<Vec<u8>>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// When the number was fixed.

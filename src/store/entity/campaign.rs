@@ -29,6 +29,12 @@ pub struct Model {
     pub min_amount_fen: Fen,
     /// The largest amount.
     pub max_amount_fen: Fen,
+    /// The pot that scans draw from.
+    pub pot_fen: Option<Fen>,
+    /// How many packets one person may get by scanning.
+    pub scan_limit: i32,
+    /// The activity's name in the current texts, for lists.
+    pub act_name: String,
     /// The current texts.
     pub revision: i64,
     /// Who pays.

@@ -2,7 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::domain::id::{AccountId, AppId, BatchId, CampaignId, IssuanceId, RecipientId, ShopId};
+use crate::domain::id::{
+    AccountId, AppId, BatchId, BranchId, CampaignId, IssuanceId, RecipientId, ShopId,
+};
+use crate::domain::packet::{GatewayType, Kind};
 use crate::domain::schedule::Job;
 use crate::domain::source::Source;
 use crate::domain::text::{Appid, MchBillno, RequestId, Uid};
@@ -23,6 +26,18 @@ pub struct Model {
     pub campaign_revision: i64,
     /// Own texts, as JSON; else the revision has them.
     pub texts: Option<String>,
+    /// What kind of packet.
+    pub kind: Kind,
+    /// How many people share it.
+    pub total_num: i32,
+    /// What the merchant tells of the recipient's device, encrypted.
+    pub risk_info_cipher: Option<Vec<u8>>,
+    /// The address that the provider is told; else the account's.
+    pub client_ip: Option<String>,
+    /// What chose the account; else the campaign did.
+    pub gateway_type: Option<GatewayType>,
+    /// The branch that it is attributed to.
+    pub shop_sub_id: BranchId,
     /// The batch.
     pub batch_id: Option<BatchId>,
     /// Who gets it, if the shop knows him.
@@ -45,6 +60,14 @@ pub struct Model {
     pub amount_fen: Fen,
     /// Where it comes from.
     pub source: Source,
+    /// The how-manieth scan of its recipient in the campaign, from 1.
+    pub scan_no: Option<i32>,
+    /// Its share of the campaign's pot.
+    pub share_position: Option<i32>,
+    /// How much was taken so far.
+    pub received_fen: Fen,
+    /// How much came back.
+    pub refunded_fen: Fen,
     /// Where it stands.
     pub state: State,
     /// What went wrong last.

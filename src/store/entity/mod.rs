@@ -7,17 +7,24 @@ pub mod app;
 pub mod attempt;
 pub mod campaign;
 pub mod campaign_revision;
+pub mod campaign_share;
+pub mod group_member;
 pub mod id_block;
 pub mod issuance;
 pub mod issuance_batch;
+pub mod issuance_receipt;
 pub mod journal;
 pub mod provider_account;
 pub mod provider_exchange;
 pub mod recipient;
+pub mod recipient_group;
 pub mod recipient_openid;
 pub mod request;
+pub mod search_gram;
 pub mod setting;
 pub mod shop;
+pub mod shop_branch;
+pub mod shop_gateway;
 
 /// Text keys cannot be counted up by the database; sea-orm wants to hear it from
 /// the type of every key.

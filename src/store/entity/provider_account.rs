@@ -33,6 +33,8 @@ pub struct Model {
     pub queries_per_second: i32,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: bool,
+    /// What it can do beside sending to one openid, as a JSON list.
+    pub capabilities: String,
     /// Whether it may be used.
     pub enabled: bool,
     /// Why it is held back.

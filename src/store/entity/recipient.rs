@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::domain::Timestamp;
-use crate::domain::id::{RecipientId, ShopId};
+use crate::domain::id::{BranchId, RecipientId, ShopId};
 use crate::domain::text::Uid;
 
 /// One row.
@@ -15,6 +15,8 @@ pub struct Model {
     pub id: RecipientId,
     /// The shop that knows him.
     pub shop_id: ShopId,
+    /// The branch that he is attributed to.
+    pub shop_sub_id: BranchId,
     /// The caller's id for him.
     pub uid: Option<Uid>,
     /// How he calls himself.
@@ -23,6 +25,8 @@ pub struct Model {
     pub mobile_cipher: Option<Vec<u8>>,
     /// Its blind index.
     pub mobile_index: Option<Vec<u8>>,
+    /// The blind index of its last four digits.
+    pub mobile_tail_index: Option<Vec<u8>>,
     /// When he was first seen.
     pub create_time: Timestamp,
     /// When he last changed.

@@ -10,23 +10,35 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter};
-
 use super::Store;
-use super::entity::{campaign, issuance, issuance_batch, provider_account};
-use super::journal::{Change, insert_all, issuance_entry};
+use super::entity::{issuance, issuance_batch};
 use super::request::{Call, Claimed};
 use super::tx::{End, Fault, Tx};
-use crate::domain::campaign::{CampaignKind, Standing};
-use crate::domain::id::{BatchId, CampaignId, ShopId};
-use crate::domain::ledger::Posting;
+use crate::domain::campaign::Standing;
+use crate::domain::id::{BranchId, CampaignId, GroupId, ShopId};
+use crate::domain::packet::{GatewayType, Kind, RiskInfo};
 use crate::domain::source::Source;
-use crate::domain::text::{Openid, Texts, Uid};
-use crate::domain::{Error, Fen, Reason, Result, State, missing};
+use crate::domain::text::{Appid, Openid, Texts, Uid};
+use crate::domain::{Error, Fen, Reason, Result};
 
+mod ground;
+mod many;
+mod people;
 mod rows;
+mod scan;
+mod single;
 
-use rows::check_fit;
+use many::Many;
+use scan::Scan;
+pub(super) use scan::{scan_item, scan_seed};
+pub(super) use single::risk_info_column;
+
+/// Members of one call at most.
+pub const MEMBERS_MAX: usize = 100_000;
+/// Packets refused alone that a result names at most.
+const REFUSED_SHOWN: usize = 1_000;
+/// Groups may grow between the look at them and the transaction.
+const GROWTH: usize = 256;
 
 /// One call that asks for packets.
 #[derive(Clone, Debug)]
@@ -39,6 +51,8 @@ pub struct Command {
     pub campaign: Option<CampaignId>,
     /// Where the packets come from.
     pub source: Source,
+    /// Which branch they are attributed to; 0: each to its recipient's.
+    pub branch: BranchId,
     /// Who gets them.
     pub wanted: Wanted,
     /// The trace of the call.
@@ -49,44 +63,88 @@ pub struct Command {
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// Users of the shop, each once.
-    Users(Vec<Uid>),
-    /// One openid of the campaign's appid.
-    Openid {
-        /// Whose.
-        openid: Openid,
-        /// How much, where the campaign leaves it to the caller.
-        amount: Option<Fen>,
-        /// Own texts, where the campaign leaves them to the caller.
-        texts: Option<Box<Texts>>,
+    Users {
+        /// Whom.
+        uids: Vec<Uid>,
+        /// The pot of the call, where the campaign divides one.
+        pot: Option<Fen>,
     },
+    /// Members of groups.
+    Groups {
+        /// Which, each once.
+        groups: Vec<GroupId>,
+        /// Whether somebody in several of them gets a packet for each.
+        every_group: bool,
+        /// The pot of the call, where the campaign divides one.
+        pot: Option<Fen>,
+    },
+    /// Whoever scanned: an openid of the campaign's appid.
+    Scan(Openid),
+    /// One openid, with all that a single packet can have.
+    Single(Box<Single>),
+}
+
+/// A single packet.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// Whose openid.
+    pub openid: Openid,
+    /// How much, where the campaign leaves it to the caller.
+    pub amount: Option<Fen>,
+    /// Own texts, where the campaign leaves them to the caller.
+    pub texts: Option<Texts>,
+    /// What kind of packet.
+    pub kind: Kind,
+    /// How many people share it.
+    pub total_num: i32,
+    /// Which appid sends; the campaign's if none.
+    pub appid: Option<Appid>,
+    /// What chooses the account; the campaign does if none.
+    pub gateway: Option<GatewayType>,
+    /// What the merchant tells of the recipient's device.
+    pub risk_info: Option<RiskInfo>,
+    /// The address that the provider is told; the account's if none.
+    pub client_ip: Option<String>,
 }
 
 impl Wanted {
-    fn len(&self) -> usize {
+    /// Packets that the size of a common transaction counts.
+    #[must_use]
+    pub fn size(&self) -> usize {
         match self {
-            Self::Users(uids) => uids.len(),
-            Self::Openid { .. } => 1,
+            Self::Users { uids, .. } => uids.len(),
+            // More than any other call: never together with one.
+            Self::Groups { .. } => MEMBERS_MAX,
+            Self::Scan(_) | Self::Single(_) => 1,
         }
     }
 }
 
 /// What a command made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Issued {
-    /// The batch, for a call that asks for many; the packet's id otherwise.
+    /// The first batch, for a call that asks for many; the packet's id otherwise.
     pub resource: i64,
+    /// Ids of all batches.
+    pub batch_ids: Vec<i64>,
     /// Whether an earlier call had made it.
     pub replayed: bool,
-    /// The batch as it was accepted; none for a replay or a single packet.
-    pub batch: Option<issuance_batch::Model>,
-    /// The packets as they were accepted; empty for a replay.
-    pub issuances: Vec<issuance::Model>,
+    /// The batches as they were accepted; none for a replay or a single packet.
+    pub batches: Vec<issuance_batch::Model>,
+    /// Packets that were refused alone, the first of them.
+    pub refused: Vec<issuance::Model>,
+    /// The single packet as it was accepted; none for a replay.
+    pub packet: Option<issuance::Model>,
+    /// Memberships that were left out, since their people are in an earlier group.
+    pub repeated: i64,
 }
 
 /// Ids that are leased before the unit begins.
+#[derive(Debug)]
 struct Ids {
-    batch: i64,
+    batches: Vec<i64>,
     issuances: Vec<i64>,
+    recipient: i64,
 }
 
 impl Store {
@@ -97,12 +155,7 @@ impl Store {
     pub async fn issue(&self, commands: Vec<Command>) -> Result<Vec<Result<Issued>>> {
         let mut ids = Vec::with_capacity(commands.len());
         for command in &commands {
-            let issuances = self.ids("issuance", command.wanted.len()).await?;
-            let batch = match command.wanted {
-                Wanted::Users(_) => self.id("batch").await?,
-                Wanted::Openid { .. } => 0,
-            };
-            ids.push(Ids { batch, issuances });
+            ids.push(self.issue_ids(command.shop, &command.wanted).await?);
         }
         let end = if commands.iter().any(|c| c.call.validate_only) {
             End::RollBack
@@ -111,21 +164,38 @@ impl Store {
         };
         let shared = Arc::new((commands, ids));
         let store = self.clone();
-        let outcomes = self
-            .write_or_try(end, move |tx| {
-                let (shared, store) = (Arc::clone(&shared), store.clone());
-                Box::pin(async move {
-                    Unit {
-                        tx,
-                        store: &store,
-                        taken: BTreeMap::new(),
-                    }
-                    .run(&shared.0, &shared.1)
-                    .await
-                })
+        self.write_or_try(end, move |tx| {
+            let (shared, store) = (Arc::clone(&shared), store.clone());
+            Box::pin(async move {
+                let unit = Unit {
+                    tx,
+                    store: &store,
+                    taken: BTreeMap::new(),
+                };
+                unit.run(&shared.0, &shared.1).await
             })
-            .await?;
-        Ok(outcomes)
+        })
+        .await
+    }
+
+    async fn issue_ids(&self, shop: ShopId, wanted: &Wanted) -> Result<Ids> {
+        let (batches, issuances) = match wanted {
+            Wanted::Users { uids, .. } => (1, uids.len()),
+            Wanted::Groups { groups, .. } => {
+                let members = self.members_of(shop, groups).await?;
+                (groups.len(), members.min(MEMBERS_MAX) + GROWTH)
+            }
+            Wanted::Scan(_) | Wanted::Single(_) => (0, 1),
+        };
+        let recipient = match wanted {
+            Wanted::Scan(_) => self.id("recipient").await?,
+            Wanted::Users { .. } | Wanted::Groups { .. } | Wanted::Single(_) => 0,
+        };
+        Ok(Ids {
+            batches: self.ids("batch", batches).await?,
+            issuances: self.ids("issuance", issuances).await?,
+            recipient,
+        })
     }
 }
 
@@ -137,10 +207,15 @@ struct Unit<'t> {
     taken: BTreeMap<CampaignId, (Fen, i64)>,
 }
 
-/// What a command needs to know of its campaign.
-struct Ground {
-    campaign: campaign::Model,
-    payer: provider_account::Model,
+/// What a command is to write.
+enum Prepared {
+    Many(Many),
+    One {
+        packet: Box<issuance::Model>,
+        scan: Option<Scan>,
+    },
+    /// The packet that an earlier scan had made.
+    Known(Box<issuance::Model>),
 }
 
 impl Unit<'_> {
@@ -179,25 +254,30 @@ impl Unit<'_> {
     /// One command. What it writes it takes back if a rule refuses it, for the unit
     /// goes on for the others.
     async fn accept(&mut self, command: &Command, ids: &Ids) -> Result<Issued, Fault> {
-        let resource = match command.wanted {
-            Wanted::Users(_) => ids.batch,
-            Wanted::Openid { .. } => ids.issuances.first().copied().unwrap_or(0),
-        };
-        if let Claimed::Replay { resource, .. } =
-            self.tx.claim_request(&command.call, resource, None).await?
-        {
+        let first = ids.batches.first().or(ids.issuances.first());
+        let resource = first.copied().unwrap_or(0);
+        let reply = serde_json::to_string(&ids.batches)
+            .map_err(|e| Error::internal("a reply is no JSON", e))?;
+        let reply = (!ids.batches.is_empty()).then_some(reply);
+        let claimed = self
+            .tx
+            .claim_request(&command.call, resource, reply)
+            .await?;
+        if let Claimed::Replay { resource, reply } = claimed {
+            let batch_ids = match reply {
+                Some(ids) => serde_json::from_str(&ids)
+                    .map_err(|e| Error::internal("a kept reply is no JSON", e))?,
+                None => Vec::new(),
+            };
             return Ok(Issued {
                 resource,
+                batch_ids,
                 replayed: true,
-                batch: None,
-                issuances: Vec::new(),
+                ..Issued::default()
             });
         }
         match self.prepare(command, ids).await {
-            Ok(issued) => {
-                self.write(&issued, &command.call.actor).await?;
-                Ok(issued)
-            }
+            Ok(prepared) => self.write(command, prepared, ids).await,
             Err(Fault::Refused(error)) => {
                 self.tx.release_request(&command.call).await?;
                 Err(error.into())
@@ -206,132 +286,70 @@ impl Unit<'_> {
         }
     }
 
-    /// Judges a command and makes its rows, without writing them.
-    async fn prepare(&mut self, command: &Command, ids: &Ids) -> Result<Issued, Fault> {
+    /// Judges a command, without writing anything.
+    async fn prepare(&mut self, command: &Command, ids: &Ids) -> Result<Prepared, Fault> {
         let ground = self.ground(command).await?;
-        check_fit(command, &ground)?;
-        let standing = self.standing(&ground.campaign);
-        standing.open_at(self.tx.now())?;
-        let issuances = match &command.wanted {
-            Wanted::Users(uids) => self.for_users(command, &ground, uids, ids).await?,
-            Wanted::Openid {
-                openid,
-                amount,
-                texts,
-            } => {
-                vec![self.for_openid(command, &ground, openid, *amount, texts.as_deref(), ids)?]
+        let standing = self.standing(&ground);
+        let prepared = match &command.wanted {
+            Wanted::Users { uids, pot } => {
+                standing.open_at(self.tx.now())?;
+                Prepared::Many(self.to_users(command, ground, uids, *pot).await?)
             }
+            Wanted::Groups {
+                groups,
+                every_group,
+                pot,
+            } => {
+                standing.open_at(self.tx.now())?;
+                let many = self.to_groups(command, ground, groups, *every_group, *pot);
+                Prepared::Many(many.await?)
+            }
+            Wanted::Single(single) => {
+                standing.open_at(self.tx.now())?;
+                let packet = Box::new(self.to_openid(command, &ground, single, ids).await?);
+                Prepared::One { packet, scan: None }
+            }
+            Wanted::Scan(openid) => self.to_scanner(command, &ground, openid, ids).await?,
         };
-        let paid: Vec<Fen> = issuances
-            .iter()
-            .filter(|i| i.state == State::Queued)
-            .map(|i| i.amount_fen)
-            .collect();
-        let count = i64::try_from(paid.len()).unwrap_or(i64::MAX);
-        let sum = Fen::checked_sum(paid).ok_or_else(overflow)?;
+        let (campaign, sum, count) = match &prepared {
+            Prepared::Many(many) => {
+                if many.packets() > ids.issuances.len() {
+                    let text = "a group is growing right now; repeat the call".to_owned();
+                    return Err(Error::new(Reason::ConcurrentUpdate, text).into());
+                }
+                (many.campaign(), many.sum()?, many.accepted())
+            }
+            Prepared::One { packet, .. } => (packet.campaign_id, packet.amount_fen, 1),
+            Prepared::Known(_) => return Ok(prepared),
+        };
         standing.affords(sum, count)?;
         if count > 0 {
-            let taken = self.taken.entry(ground.campaign.id).or_default();
-            *taken = (
-                taken.0.checked_add(sum).ok_or_else(overflow)?,
-                taken.1 + count,
-            );
+            let taken = self.taken.entry(campaign).or_default();
+            let total = taken.0.checked_add(sum).ok_or_else(overflow)?;
+            *taken = (total, taken.1 + count);
         }
-        let batch = matches!(command.wanted, Wanted::Users(_)).then(|| issuance_batch::Model {
-            id: BatchId(ids.batch),
-            shop_id: command.shop,
-            campaign_id: ground.campaign.id,
-            source: command.source,
-            requested_count: i64::try_from(issuances.len()).unwrap_or(i64::MAX),
-            amount_fen: sum,
-            create_time: self.tx.now(),
-        });
-        let first = issuances.first().map_or(0, |i| i.id.0);
-        let resource = batch.as_ref().map_or(first, |b| b.id.0);
-        Ok(Issued {
-            resource,
-            replayed: false,
-            batch,
-            issuances,
-        })
-    }
-
-    async fn ground(&self, command: &Command) -> Result<Ground, Fault> {
-        let mut query = campaign::Entity::find().filter(campaign::Column::ShopId.eq(command.shop));
-        query = match command.campaign {
-            Some(id) => query.filter(campaign::Column::Id.eq(id)),
-            None => query.filter(campaign::Column::Kind.eq(CampaignKind::Direct)),
-        };
-        let campaign = query
-            .one(self.tx)
-            .await?
-            .ok_or_else(|| match command.campaign {
-                Some(id) => missing::campaign(id),
-                None => Error::new(
-                    Reason::DirectCampaignMissing,
-                    "the shop has no DIRECT campaign; create one, or name a campaign".to_owned(),
-                )
-                .fact("shop_id", command.shop),
-            })?;
-        let payer = self
-            .tx
-            .account_of(command.shop, campaign.account_id)
-            .await?;
-        Ok(Ground { campaign, payer })
+        Ok(prepared)
     }
 
     /// The campaign as it is after what this unit has promised so far.
-    fn standing(&self, campaign: &campaign::Model) -> Standing {
-        let (sum, count) = self.taken.get(&campaign.id).copied().unwrap_or_default();
-        let standing = campaign.standing();
+    fn standing(&self, ground: &ground::Ground) -> Standing {
+        let (sum, count) = self
+            .taken
+            .get(&ground.campaign.id)
+            .copied()
+            .unwrap_or_default();
+        let standing = ground.campaign.standing();
         Standing {
             available: standing.available.checked_sub(sum).unwrap_or(Fen::ZERO),
             issued: standing.issued.saturating_add(count),
             ..standing
         }
     }
-
-    async fn write(&self, issued: &Issued, actor: &str) -> Result<(), Fault> {
-        if let Some(batch) = &issued.batch {
-            batch
-                .clone()
-                .into_active_model()
-                .reset_all()
-                .insert(self.tx)
-                .await?;
-        }
-        let now = self.tx.now();
-        let entries = issued.issuances.iter().map(|row| {
-            let refused = row.state == State::Failed;
-            let change = Change {
-                before: row,
-                from: None,
-                to: row.state,
-                kind: if refused { "REFUSED" } else { "ISSUED" },
-                reason: row.last_error.clone(),
-                posting: if refused {
-                    None
-                } else {
-                    Posting::hold(row.amount_fen)
-                },
-                seq: 1,
-            };
-            issuance_entry(change, actor, now)
-        });
-        let entries: Vec<_> = entries.collect();
-        let rows = issued
-            .issuances
-            .iter()
-            .map(|row| row.clone().into_active_model().reset_all())
-            .collect();
-        insert_all::<issuance::Entity, _>(self.tx, rows).await?;
-        self.tx.append(entries).await
-    }
 }
 
 fn overflow() -> Error {
     Error::field(
-        "uids",
+        "amount_fen",
         Reason::AmountOverflow,
         "the sum of the packets does not fit".to_owned(),
     )

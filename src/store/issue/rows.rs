@@ -1,124 +1,77 @@
-//! The rows of packets to be accepted: who gets what under which number, and what
-//! is refused alone.
+//! The rows of packets, and writing them.
 
-use std::collections::HashMap;
+use sea_orm::{ActiveModelTrait as _, EntityTrait, IntoActiveModel as _, Set};
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-
-use super::super::audience::seal_openid;
-use super::super::entity::{campaign, issuance, recipient, recipient_openid};
-use super::super::tx::Fault;
-use super::{Command, Ground, Ids, Unit, Wanted};
-use crate::domain::campaign::CampaignKind;
-use crate::domain::id::{BatchId, IssuanceId, RecipientId, ShopId};
+use super::super::entity::{issuance, issuance_batch, recipient, recipient_openid};
+use super::super::journal::{Change, insert_all, issuance_entry};
+use super::super::tx::{Fault, is_duplicate};
+use super::ground::Ground;
+use super::many::{Many, Part, seed};
+use super::people::Person;
+use super::{Command, Ids, Issued, Prepared, REFUSED_SHOWN, Unit, overflow};
+use crate::domain::amount::AmountRule;
+use crate::domain::id::{BatchId, BranchId, IssuanceId};
+use crate::domain::ledger::Posting;
 use crate::domain::number::{Seed, mch_billno};
+use crate::domain::packet::Kind;
 use crate::domain::schedule::Job;
-use crate::domain::text::{Openid, Texts, Uid};
-use crate::domain::{Error, Fen, Reason, Result, State, account};
+use crate::domain::{Error, Fen, Reason, Result, State};
+
+/// Packets that are made and written at once, so that a hundred thousand of them
+/// are never in memory together.
+const CHUNK: usize = 500;
+
+impl Ground {
+    pub(super) fn rule(&self) -> Result<AmountRule> {
+        self.campaign
+            .amount_rule()
+            .ok_or_else(|| Error::internal("a campaign without rule", "amount"))
+    }
+}
 
 impl Unit<'_> {
-    pub(super) async fn for_users(
-        &self,
-        command: &Command,
-        ground: &Ground,
-        uids: &[Uid],
-        ids: &Ids,
-    ) -> Result<Vec<issuance::Model>, Fault> {
-        let known = self.resolve(command.shop, &ground.campaign, uids).await?;
-        let mut rows = Vec::with_capacity(uids.len());
-        for (uid, id) in uids.iter().zip(&ids.issuances) {
-            let item = format!("uid:{uid}");
-            let mut row = self.row(command, ground, IssuanceId(*id), &item, None)?;
-            row.batch_id = Some(BatchId(ids.batch));
-            row.uid = Some(uid.clone());
-            match known.get(uid) {
-                None => refuse(&mut row, Reason::RecipientNotFound),
-                Some((recipient, None)) => {
-                    row.recipient_id = Some(*recipient);
-                    refuse(&mut row, Reason::OpenidMissing);
-                }
-                Some((recipient, Some(openid))) => {
-                    row.recipient_id = Some(*recipient);
-                    row.openid_cipher = Some(openid.openid_cipher.clone());
-                    row.openid_index = Some(openid.openid_index.clone());
-                }
-            }
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    pub(super) fn for_openid(
-        &self,
-        command: &Command,
-        ground: &Ground,
-        openid: &Openid,
-        amount: Option<Fen>,
-        texts: Option<&Texts>,
-        ids: &Ids,
-    ) -> Result<issuance::Model, Fault> {
-        let item = format!("openid:{}:{}", ground.campaign.appid, openid.expose());
-        let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
-        let mut row = self.row(command, ground, id, &item, amount)?;
-        let (cipher, index) = seal_openid(self.store.keys(), command.shop, openid)?;
-        row.openid_cipher = Some(cipher);
-        row.openid_index = Some(index);
-        row.texts = texts
-            .map(serde_json::to_string)
-            .transpose()
-            .map_err(|e| Error::internal("texts are no JSON", e))?;
-        Ok(row)
-    }
-
-    /// A packet that is ready to go, but for its openid.
-    fn row(
+    /// A normal packet that is ready to go, but for whom it is for.
+    pub(super) fn row(
         &self,
         command: &Command,
         ground: &Ground,
         id: IssuanceId,
-        item: &str,
-        asked: Option<Fen>,
-    ) -> Result<issuance::Model, Fault> {
+        amount: Fen,
+        seed: &Seed<'_>,
+    ) -> issuance::Model {
         let campaign = &ground.campaign;
-        let seed = Seed {
-            shop: command.shop,
-            app: command.call.app,
-            request: command.call.request.as_str(),
-            item,
-        };
         let key = self.store.keys().number();
-        let rule = campaign
-            .amount_rule()
-            .ok_or_else(|| Error::internal("a campaign without rule", "amount"))?;
-        let amount = rule.amount(key, &seed, asked).ok_or_else(|| {
-            let text = format!(
-                "this campaign takes {} to {} fen",
-                rule.min().0,
-                rule.max().0
-            );
-            Error::field("amount_fen", Reason::AmountOutOfRange, text)
-        })?;
         let now = self.tx.now();
-        Ok(issuance::Model {
+        issuance::Model {
             id,
             shop_id: command.shop,
             campaign_id: campaign.id,
             campaign_revision: campaign.revision,
             texts: None,
+            kind: Kind::Normal,
+            total_num: 1,
+            risk_info_cipher: None,
+            client_ip: None,
+            gateway_type: None,
+            shop_sub_id: command.branch,
             batch_id: None,
             recipient_id: None,
             uid: None,
             app_id: command.call.app,
             request_id: command.call.request.clone(),
-            account_id: campaign.account_id,
-            appid: campaign.appid.clone(),
+            account_id: ground.payer.id,
+            appid: ground.appid.clone(),
             openid_cipher: None,
             openid_index: None,
             amount_fen: amount,
             source: command.source,
+            scan_no: None,
+            share_position: None,
+            received_fen: Fen::ZERO,
+            refunded_fen: Fen::ZERO,
             state: State::Queued,
             last_error: None,
-            mch_billno: Some(mch_billno(key, &ground.payer.mch_id, &seed, 1)),
+            mch_billno: Some(mch_billno(key, &ground.payer.mch_id, seed, 1)),
             attempt_count: 0,
             frozen: false,
             traceparent: command.traceparent.clone(),
@@ -131,94 +84,229 @@ impl Unit<'_> {
             send_time: None,
             receive_time: None,
             refund_time: None,
+        }
+    }
+
+    pub(super) async fn write(
+        &self,
+        command: &Command,
+        prepared: Prepared,
+        ids: &Ids,
+    ) -> Result<Issued, Fault> {
+        match prepared {
+            Prepared::Many(many) => self.write_many(command, many, ids).await,
+            Prepared::One { packet, scan } => {
+                if scan.is_some_and(|scan| scan.newcomer) {
+                    self.write_newcomer(&packet).await?;
+                }
+                if let Some(position) = packet.share_position
+                    && !self
+                        .tx
+                        .take_share(packet.campaign_id, position, packet.id)
+                        .await?
+                {
+                    return Err(Fault::Again);
+                }
+                let written = self.write_packets(command, vec![(*packet).clone()]).await;
+                written.map_err(first_come)?;
+                Ok(Issued {
+                    resource: packet.id.0,
+                    packet: Some(*packet),
+                    ..Issued::default()
+                })
+            }
+            Prepared::Known(packet) => {
+                self.tx.repoint_request(&command.call, packet.id.0).await?;
+                Ok(Issued {
+                    resource: packet.id.0,
+                    replayed: true,
+                    ..Issued::default()
+                })
+            }
+        }
+    }
+
+    async fn write_many(&self, command: &Command, many: Many, ids: &Ids) -> Result<Issued, Fault> {
+        let mut issued = Issued {
+            resource: ids.batches.first().copied().unwrap_or(0),
+            batch_ids: ids.batches.clone(),
+            repeated: many.repeated,
+            ..Issued::default()
+        };
+        let mut packet_ids = ids.issuances.iter().copied();
+        for (part, id) in many.parts.iter().zip(&ids.batches) {
+            let batch = self.batch_row(command, &many.ground, part, BatchId(*id))?;
+            let insert = batch.clone().into_active_model().reset_all();
+            insert.insert(self.tx).await?;
+            let mut people = part.people.iter().zip(&part.amounts);
+            loop {
+                let chunk: Vec<_> = people.by_ref().take(CHUNK).collect();
+                if chunk.is_empty() {
+                    break;
+                }
+                let mut rows = Vec::with_capacity(chunk.len());
+                for ((person, amount), id) in chunk.into_iter().zip(&mut packet_ids) {
+                    let id = IssuanceId(id);
+                    let row = self.member_row(command, &many.ground, part, person, *amount, id)?;
+                    let row = issuance::Model {
+                        batch_id: Some(batch.id),
+                        ..row
+                    };
+                    if row.state == State::Failed && issued.refused.len() < REFUSED_SHOWN {
+                        issued.refused.push(row.clone());
+                    }
+                    rows.push(row);
+                }
+                self.write_packets(command, rows).await?;
+            }
+            issued.batches.push(batch);
+        }
+        Ok(issued)
+    }
+
+    fn batch_row(
+        &self,
+        command: &Command,
+        ground: &Ground,
+        part: &Part,
+        id: BatchId,
+    ) -> Result<issuance_batch::Model> {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let accepted = part.people.iter().zip(&part.amounts);
+        let accepted = accepted.filter(|(person, _)| person.openid.is_some());
+        let held: Vec<Fen> = accepted.map(|(_, amount)| *amount).collect();
+        let (group_id, group_name) = part.group.clone().unzip();
+        Ok(issuance_batch::Model {
+            id,
+            shop_id: command.shop,
+            shop_sub_id: command.branch,
+            campaign_id: ground.campaign.id,
+            source: command.source,
+            group_id,
+            group_name,
+            every_group: part.every_group,
+            requested_count: count(part.people.len()),
+            refused_count: count(part.people.len() - held.len()),
+            queued_count: count(held.len()),
+            sending_count: 0,
+            unknown_count: 0,
+            review_count: 0,
+            sent_count: 0,
+            received_count: 0,
+            refunding_count: 0,
+            refunded_count: 0,
+            failed_count: 0,
+            cancelled_count: 0,
+            amount_fen: Fen::checked_sum(held).ok_or_else(overflow)?,
+            cancel_time: None,
+            create_time: self.tx.now(),
         })
     }
 
-    /// Recipients by uid, with their openid of the campaign's appid.
-    async fn resolve(
+    fn member_row(
         &self,
-        shop: ShopId,
-        campaign: &campaign::Model,
-        uids: &[Uid],
-    ) -> Result<HashMap<Uid, (RecipientId, Option<recipient_openid::Model>)>, Fault> {
-        let mut found = HashMap::with_capacity(uids.len());
-        for chunk in uids.chunks(500) {
-            let people = recipient::Entity::find()
-                .filter(recipient::Column::ShopId.eq(shop))
-                .filter(recipient::Column::Uid.is_in(chunk.iter().cloned()))
-                .all(self.tx)
-                .await?;
-            let openids = recipient_openid::Entity::find()
-                .filter(recipient_openid::Column::RecipientId.is_in(people.iter().map(|p| p.id)))
-                .filter(recipient_openid::Column::Appid.eq(campaign.appid.clone()))
-                .all(self.tx)
-                .await?;
-            let mut openids: HashMap<RecipientId, recipient_openid::Model> =
-                openids.into_iter().map(|o| (o.recipient_id, o)).collect();
-            for person in people {
-                let openid = openids.remove(&person.id);
-                if let Some(uid) = person.uid {
-                    found.insert(uid, (person.id, openid));
-                }
-            }
+        command: &Command,
+        ground: &Ground,
+        part: &Part,
+        person: &Person,
+        amount: Fen,
+        id: IssuanceId,
+    ) -> Result<issuance::Model> {
+        let item = part.item(self, ground, person)?;
+        let mut row = self.row(command, ground, id, amount, &seed(command, &item));
+        row.recipient_id = person.recipient;
+        row.uid.clone_from(&person.uid);
+        if command.branch.0 == 0 {
+            row.shop_sub_id = BranchId(person.branch);
         }
-        Ok(found)
+        match &person.openid {
+            Some((cipher, index)) => {
+                row.openid_cipher = Some(cipher.clone());
+                row.openid_index = Some(index.clone());
+            }
+            None if person.recipient.is_some() => refuse(&mut row, Reason::OpenidMissing),
+            None => refuse(&mut row, Reason::RecipientNotFound),
+        }
+        Ok(row)
+    }
+
+    /// A recipient that is known by an openid alone; a later upsert gives him his uid.
+    async fn write_newcomer(&self, packet: &issuance::Model) -> Result<(), Fault> {
+        let (Some(id), Some(cipher), Some(index)) = (
+            packet.recipient_id,
+            packet.openid_cipher.clone(),
+            packet.openid_index.clone(),
+        ) else {
+            return Err(Error::internal("a scan without openid", "scan").into());
+        };
+        let row = recipient::ActiveModel {
+            id: Set(id),
+            shop_id: Set(packet.shop_id),
+            shop_sub_id: Set(packet.shop_sub_id),
+            uid: Set(None),
+            nickname: Set(String::new()),
+            mobile_cipher: Set(None),
+            mobile_index: Set(None),
+            mobile_tail_index: Set(None),
+            create_time: Set(packet.create_time),
+            update_time: Set(packet.create_time),
+        };
+        recipient::Entity::insert(row)
+            .exec_without_returning(self.tx)
+            .await?;
+        let openid = recipient_openid::ActiveModel {
+            recipient_id: Set(id),
+            appid: Set(packet.appid.clone()),
+            shop_id: Set(packet.shop_id),
+            openid_cipher: Set(cipher),
+            openid_index: Set(index),
+        };
+        recipient_openid::Entity::insert(openid)
+            .exec_without_returning(self.tx)
+            .await
+            .map_err(|error| first_come(error.into()))?;
+        Ok(())
+    }
+
+    async fn write_packets(
+        &self,
+        command: &Command,
+        rows: Vec<issuance::Model>,
+    ) -> Result<(), Fault> {
+        let now = self.tx.now();
+        let entries = rows.iter().map(|row| {
+            let refused = row.state == State::Failed;
+            let change = Change {
+                before: row,
+                from: None,
+                to: row.state,
+                kind: if refused { "REFUSED" } else { "ISSUED" },
+                reason: row.last_error.clone(),
+                posting: if refused {
+                    None
+                } else {
+                    Posting::hold(row.amount_fen)
+                },
+                seq: 1,
+            };
+            issuance_entry(change, &command.call.actor, now)
+        });
+        let entries: Vec<_> = entries.collect();
+        let rows = rows
+            .into_iter()
+            .map(|row| row.into_active_model().reset_all())
+            .collect();
+        insert_all::<issuance::Entity, _>(self.tx, rows).await?;
+        self.tx.append(entries).await
     }
 }
 
-/// What a campaign of this kind leaves to the caller, and what not.
-pub(super) fn check_fit(command: &Command, ground: &Ground) -> Result<()> {
-    if !ground.payer.enabled {
-        let text = "the provider account of the campaign is disabled".to_owned();
-        return Err(Error::new(Reason::AccountDisabled, text).fact("account_id", ground.payer.id));
+/// Two that scan for one person at one instant: the later one looks again.
+fn first_come(fault: Fault) -> Fault {
+    match fault {
+        Fault::Db(error) if is_duplicate(&error) => Fault::Again,
+        other => other,
     }
-    let direct = ground.campaign.kind == CampaignKind::Direct;
-    let refuse = |path: &str, reason, text: &str| Err(Error::field(path, reason, text.to_owned()));
-    match &command.wanted {
-        Wanted::Users(_) if direct => refuse(
-            "campaign_id",
-            Reason::FieldNotAllowed,
-            "a DIRECT campaign pays single packets; use SendRedPacket",
-        ),
-        Wanted::Users(_) => Ok(()),
-        Wanted::Openid { amount: None, .. } if direct => refuse(
-            "amount_fen",
-            Reason::FieldRequired,
-            "a DIRECT campaign needs the amount",
-        ),
-        Wanted::Openid {
-            amount: Some(_), ..
-        } if !direct => refuse(
-            "amount_fen",
-            Reason::FieldNotAllowed,
-            "this campaign has its own amount rule; leave it 0",
-        ),
-        Wanted::Openid { texts: Some(_), .. } if !direct => refuse(
-            "texts",
-            Reason::FieldNotAllowed,
-            "this campaign has its own texts; leave them out",
-        ),
-        Wanted::Openid { amount, texts, .. } => {
-            let amount = amount.unwrap_or(ground.campaign.min_amount_fen);
-            match texts {
-                Some(texts) => {
-                    let bounds = ground.payer.min_amount_fen..=ground.payer.max_amount_fen;
-                    account::accepts(bounds, amount, amount, Some(texts)).map_err(name_amount)
-                }
-                None => Ok(()),
-            }
-        }
-    }
-}
-
-/// A send has one amount where a campaign has a range.
-fn name_amount(mut error: Error) -> Error {
-    for violation in &mut error.violations {
-        if violation.path.starts_with("amount.") {
-            violation.path = "amount_fen".to_owned();
-        }
-    }
-    error
 }
 
 /// A packet that is refused alone: it has a row, so that counts add up and a

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::Store;
+use super::batch::BatchMoves;
 use super::entity::{attempt, issuance, provider_exchange};
 use super::journal::insert_all;
 use super::tx::{Fault, Tx};
@@ -19,9 +20,14 @@ use crate::domain::id::{AttemptId, CampaignId, ExchangeId, IssuanceId};
 use crate::domain::ledger::{BudgetDelta, Posting};
 use crate::domain::machine::{self, Facts, Protocol, Resolution, Step};
 use crate::domain::outcome::{ProviderState, QueryOutcome, SendOutcome};
-use crate::domain::{Error, Result, State, Timestamp};
+use crate::domain::{Error, Fen, Result, State, Timestamp};
 
+mod receipts;
 mod write;
+
+pub(in crate::store) use write::{exchange_column, package_column};
+
+use receipts::receipt_rows;
 
 /// What was said in one exchange.
 #[derive(Clone)]
@@ -52,6 +58,9 @@ pub enum Answer {
     /// A question.
     Query(QueryOutcome),
 }
+
+/// The fence of an answer that nobody claimed the packet for: evidence, like a late one.
+pub const OBSERVED: i64 = -1;
 
 /// An answer to be settled.
 #[derive(Clone, Debug)]
@@ -135,6 +144,7 @@ impl Tx {
             .collect();
         let mut books: BTreeMap<CampaignId, (BudgetDelta, i64)> = BTreeMap::new();
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut receipts, mut shares, mut moves) = (Vec::new(), Vec::new(), BatchMoves::default());
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
             let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
@@ -163,24 +173,54 @@ impl Tx {
                 reason: step.last_error.clone(),
                 ..settled(row, step.state)
             };
-            if let Some(posting) = Posting::of_transition(row.state, step.state, row.amount_fen) {
-                let (delta, unissued) = books.entry(row.campaign_id).or_default();
+            let postings = postings(row, &step, &settlement.answer);
+            for posting in postings.into_iter().flatten() {
+                let (delta, _) = books.entry(row.campaign_id).or_default();
                 if !delta.add(posting) {
                     return Err(Error::internal("a sum does not fit", "settle").into());
                 }
-                *unissued += i64::from(!step.state.counts_against_stock());
             }
-            entries.extend(self.entry_of(row, &step));
-            self.move_attempt(settlement, attempt, &step).await?;
+            if step.state != row.state && !step.state.counts_against_stock() {
+                books.entry(row.campaign_id).or_default().1 += 1;
+                shares.extend(row.share_position.map(|_| row.id));
+            }
+            entries.extend(self.entries_of(row, &step, postings));
+            moves.add(row, step.state, row.attempt_count);
+            self.move_attempt(store, settlement, attempt, &step).await?;
+            receipts.extend(receipt_rows(store, settlement, row, attempt)?);
             self.move_issuance(settlement, row, &step).await?;
             done.push(change);
         }
         insert_all::<provider_exchange::Entity, _>(self, exchanges).await?;
         self.append(entries).await?;
+        self.insert_receipts(receipts).await?;
+        self.give_shares_back(shares).await?;
+        self.count_moves(moves).await?;
         for (campaign, (delta, unissued)) in books {
             self.book(campaign, delta, unissued).await?;
         }
         Ok(done)
+    }
+}
+
+/// What a step moves: one posting, or two where a group packet comes back in part.
+fn postings(row: &issuance::Model, step: &Step, answer: &Answer) -> [Option<Posting>; 2] {
+    match came_back(answer) {
+        Some(refunded) if step.state == State::Refunded && row.state != State::Refunded => {
+            Posting::of_partial_refund(row.state, row.amount_fen, refunded)
+        }
+        _ => {
+            let whole = Posting::of_transition(row.state, step.state, row.amount_fen);
+            [whole, None]
+        }
+    }
+}
+
+/// How much came back, where the provider says so.
+fn came_back(answer: &Answer) -> Option<Fen> {
+    match answer {
+        Answer::Query(QueryOutcome::Known(report)) => report.refunded,
+        Answer::Query(_) | Answer::Send(_) => None,
     }
 }
 

@@ -12,8 +12,8 @@ use super::{Answer, Settlement, outcome_word};
 use crate::domain::id::{AttemptId, ExchangeId};
 use crate::domain::ledger::Posting;
 use crate::domain::machine::Step;
-use crate::domain::outcome::{QueryOutcome, SendOutcome};
-use crate::domain::{Result, State};
+use crate::domain::outcome::{QueryOutcome, Report, SendOutcome};
+use crate::domain::{Fen, Result, State};
 
 impl Tx {
     /// A closed number that was paid after all: nobody may send the packet again
@@ -98,13 +98,20 @@ impl Tx {
         })
     }
 
-    pub(super) fn entry_of(
+    /// The entries of a step: one, with a second line where money goes two ways.
+    pub(super) fn entries_of(
         &self,
         row: &issuance::Model,
         step: &Step,
-    ) -> Option<journal::ActiveModel> {
+        postings: [Option<Posting>; 2],
+    ) -> Vec<journal::ActiveModel> {
         let news = step.state != row.state || step.contradiction;
-        news.then(|| {
+        let lines = 1 + usize::from(postings.iter().all(Option::is_some));
+        let lines = postings
+            .into_iter()
+            .zip(0..)
+            .take(if news { lines } else { 0 });
+        let lines = lines.map(|(posting, line)| {
             let change = Change {
                 before: row,
                 from: Some(row.state),
@@ -115,15 +122,20 @@ impl Tx {
                     step.state.name()
                 },
                 reason: step.last_error.clone(),
-                posting: Posting::of_transition(row.state, step.state, row.amount_fen),
+                posting,
                 seq: row.version + 1,
             };
-            issuance_entry(change, DISPATCHER, self.now())
-        })
+            journal::ActiveModel {
+                line: Set(line),
+                ..issuance_entry(change, DISPATCHER, self.now())
+            }
+        });
+        lines.collect()
     }
 
     pub(super) async fn move_attempt(
         &self,
+        store: &Store,
         settlement: &Settlement,
         before: &mut attempt::Model,
         step: &Step,
@@ -151,6 +163,14 @@ impl Tx {
         let number = provider_number(&settlement.answer);
         if !number.is_empty() {
             row.provider_order_no = Set(number.to_owned());
+        }
+        if let Answer::Send(SendOutcome::Accepted {
+            package: Some(package),
+            ..
+        }) = &settlement.answer
+        {
+            let column = package_column(before.id);
+            row.package_cipher = Set(Some(store.keys().seal(&column, package.as_bytes())?));
         }
         attempt::Entity::update(row).exec(self).await?;
         // A late answer in the same slice is held against what is true by now.
@@ -204,6 +224,10 @@ impl Tx {
                 let at = report.received_at.unwrap_or(now);
                 update = update.col_expr(issuance::Column::ReceiveTime, Expr::value(Some(at)));
             }
+            let (received, refunded) = portions(row, step.state, report);
+            update = update
+                .col_expr(issuance::Column::ReceivedFen, Expr::value(received))
+                .col_expr(issuance::Column::RefundedFen, Expr::value(refunded));
             if step.state == State::Refunded {
                 let at = report.refunded_at.unwrap_or(now);
                 update = update.col_expr(issuance::Column::RefundTime, Expr::value(Some(at)));
@@ -227,7 +251,9 @@ impl Tx {
 
 fn provider_number(answer: &Answer) -> &str {
     match answer {
-        Answer::Send(SendOutcome::Accepted { provider_order_no }) => provider_order_no,
+        Answer::Send(SendOutcome::Accepted {
+            provider_order_no, ..
+        }) => provider_order_no,
         Answer::Query(QueryOutcome::Known(report)) => &report.provider_order_no,
         Answer::Send(
             SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
@@ -241,7 +267,35 @@ fn provider_number(answer: &Answer) -> &str {
     }
 }
 
+/// How much of a packet was taken and how much came back, as a report leaves it.
+fn portions(row: &issuance::Model, state: State, report: &Report) -> (Fen, Fen) {
+    let taken: i64 = report.receipts.iter().map(|receipt| receipt.amount.0).sum();
+    match state {
+        State::Received => (row.amount_fen, Fen::ZERO),
+        State::Refunded if row.state != State::Refunded => {
+            let refunded = report.refunded.unwrap_or(row.amount_fen);
+            (Fen(row.amount_fen.0 - refunded.0), refunded)
+        }
+        State::Sent | State::Refunding => {
+            let known = row.received_fen.max(Fen(taken.min(row.amount_fen.0)));
+            (known, Fen::ZERO)
+        }
+        State::Queued
+        | State::Sending
+        | State::Unknown
+        | State::Review
+        | State::Refunded
+        | State::Failed
+        | State::Cancelled => (row.received_fen, row.refunded_fen),
+    }
+}
+
+/// The associated data of a package's ciphertext.
+pub(in crate::store) fn package_column(attempt: AttemptId) -> String {
+    format!("package/{attempt}")
+}
+
 /// The associated data of an exchange's ciphertext.
-fn exchange_column(what: &str, attempt: AttemptId) -> String {
+pub(in crate::store) fn exchange_column(what: &str, attempt: AttemptId) -> String {
     format!("exchange.{what}/{attempt}")
 }

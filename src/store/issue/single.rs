@@ -1,0 +1,118 @@
+//! A single packet for an openid.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::super::audience::seal_openid;
+use super::super::entity::{issuance, recipient, recipient_openid};
+use super::super::tx::Fault;
+use super::ground::{Ground, shares_of};
+use super::many::seed;
+use super::{Command, Ids, Single, Unit};
+use crate::domain::id::{BranchId, IssuanceId};
+use crate::domain::packet::Kind;
+use crate::domain::text::Openid;
+use crate::domain::{Error, Fen, Reason, Result};
+
+impl Unit<'_> {
+    pub(super) async fn to_openid(
+        &self,
+        command: &Command,
+        ground: &Ground,
+        single: &Single,
+        ids: &Ids,
+    ) -> Result<issuance::Model, Fault> {
+        let item = format!("openid:{}:{}", ground.appid, single.openid.expose());
+        let seed = seed(command, &item);
+        let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
+        let amount = amount_of(self, ground, single, &seed)?;
+        let mut row = self.row(command, ground, id, amount, &seed);
+        let (cipher, index) = seal_openid(self.store.keys(), command.shop, &single.openid)?;
+        if let Some(owner) = self.owner(command, ground, &index).await? {
+            row.recipient_id = Some(owner.id);
+            row.uid = None;
+            if command.branch.0 == 0 {
+                row.shop_sub_id = BranchId(owner.shop_sub_id.0);
+            }
+        }
+        row.openid_cipher = Some(cipher);
+        row.openid_index = Some(index);
+        row.texts = single
+            .texts
+            .as_ref()
+            .map(serde_json::to_string)
+            .transpose()
+            .map_err(|e| Error::internal("texts are no JSON", e))?;
+        row.kind = single.kind;
+        row.total_num = single.total_num;
+        row.gateway_type = single.gateway;
+        row.client_ip.clone_from(&single.client_ip);
+        if let Some(info) = &single.risk_info {
+            let column = risk_info_column(id);
+            row.risk_info_cipher = Some(self.store.keys().seal(&column, info.expose().as_bytes())?);
+        }
+        Ok(row)
+    }
+
+    /// The recipient of the shop that has an openid, if there is one.
+    pub(super) async fn owner(
+        &self,
+        command: &Command,
+        ground: &Ground,
+        openid_index: &[u8],
+    ) -> Result<Option<recipient::Model>, Fault> {
+        let known = recipient_openid::Entity::find()
+            .filter(recipient_openid::Column::ShopId.eq(command.shop))
+            .filter(recipient_openid::Column::Appid.eq(ground.appid.clone()))
+            .filter(recipient_openid::Column::OpenidIndex.eq(openid_index.to_vec()))
+            .one(self.tx)
+            .await?;
+        match known {
+            Some(known) => Ok(recipient::Entity::find_by_id(known.recipient_id)
+                .one(self.tx)
+                .await?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The associated data of a packet's risk_info.
+pub(in crate::store) fn risk_info_column(id: IssuanceId) -> String {
+    format!("risk_info/{id}")
+}
+
+/// How much a packet holds; of a group packet the mean share keeps the rule.
+fn amount_of(
+    unit: &Unit<'_>,
+    ground: &Ground,
+    single: &Single,
+    seed: &crate::domain::number::Seed<'_>,
+) -> Result<Fen> {
+    let rule = ground.rule()?;
+    let amount = match (single.kind, single.amount) {
+        (Kind::Fission, Some(total)) => {
+            let (low, high) = shares_of(total, single.total_num);
+            (rule.allows(low) && rule.allows(high)).then_some(total)
+        }
+        (Kind::Normal | Kind::MiniProgram, asked) => {
+            rule.amount(unit.store.keys().number(), seed, asked)
+        }
+        (Kind::Fission, None) => None,
+    };
+    amount.ok_or_else(|| {
+        let text = format!(
+            "this campaign takes {} to {} fen for each who shares the packet",
+            rule.min().0,
+            rule.max().0
+        );
+        Error::field("amount_fen", Reason::AmountOutOfRange, text)
+    })
+}
+
+/// A scan's openid, as the packet keeps it.
+pub(super) fn sealed(
+    unit: &Unit<'_>,
+    command: &Command,
+    openid: &Openid,
+) -> Result<(Vec<u8>, Vec<u8>)> {
+    seal_openid(unit.store.keys(), command.shop, openid)
+}
