@@ -98,14 +98,15 @@ impl Engine {
             Send::parse(kind, elements, merchant, self.max_shares)
         };
         let decided = self.read(body, peer, parse).map(|(elements, request)| {
-            self.books
-                .change(|change| self.decide_send(change, &request, &elements))
+            let (wire, receipt) = self
+                .books
+                .change(|change| self.decide_send(change, &request, &elements));
+            match kind {
+                Kind::Normal | Kind::MiniProgram => (wire, receipt),
+                Kind::Group => (wire.signed(&self.merchant.api_key), receipt),
+            }
         });
-        let wire = once_on_disk(decided).await;
-        match kind {
-            Kind::Normal | Kind::MiniProgram => wire,
-            Kind::Group => wire.signed(&self.merchant.api_key),
-        }
+        once_on_disk(decided).await
     }
 
     /// `gethbinfo`.

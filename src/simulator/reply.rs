@@ -158,8 +158,8 @@ pub(super) fn sent(order: &Order, request: &Send, lie: Option<Echo>) -> String {
     xml.finish()
 }
 
-/// Adds the signature that clients of the group call look for. What never reached the business is
-/// answered unsigned, as a stranger with a wrong key must not be handed a right signature.
+/// Adds the signature that clients of the group call look for. A fault that plays a stranger's
+/// refusal stays unsigned, as that of a real stranger is.
 pub(super) fn signed(xml: String, api_key: &str) -> String {
     let (Ok(elements), Some(open)) = (
         Elements::read(xml.as_bytes()),

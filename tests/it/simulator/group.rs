@@ -102,9 +102,12 @@ async fn replies_to_a_group_send_are_signed_and_others_are_not() {
             .replace(">900<", ">901<"),
     );
     assert!(!signed(&forged));
-    // A stranger is not handed a right signature.
-    let stranger = Message::group(&simulator, &billno(9), "oSIM-SIGN_ERROR-1", 900, 3);
-    assert_eq!(client.send(&stranger).await.get("sign"), "");
+    // Nobody is handed a right signature before having shown one.
+    for (name, value) in [("re_openid", "oSIM-SIGN_ERROR-1"), ("mch_id", "1900000110")] {
+        let stranger = Message::group(&simulator, &billno(9), "oAlice", 900, 3);
+        let reply = client.send(&stranger.with(name, value)).await;
+        assert_eq!(reply.get("sign"), "", "{reply:?}");
+    }
     let normal = Message::send(&simulator, &billno(10), "oAlice", 100);
     assert_eq!(client.send(&normal).await.get("sign"), "");
     assert_eq!(client.query(&simulator, &billno(1)).await.get("sign"), "");
