@@ -50,6 +50,20 @@ def send(pay, number, openid="oPeer0000000000000000000001", amount=100):
     )
 
 
+def send_group(pay, number, openid="oPeer0000000000000000000001", people=3):
+    return pay.redpack.send_group(
+        user_id=openid,
+        total_amount=900,
+        send_name="天虹百货",
+        act_name="新年红包",
+        wishing="恭喜发财 & <大吉>",
+        remark=number,
+        total_num=people,
+        client_ip="127.0.0.1",
+        out_trade_no=number,
+    )
+
+
 def code_of(call):
     try:
         call()
@@ -107,6 +121,45 @@ def plain(simulator):
     check("no double payment", books(simulator, "books")["double_payments"] == 0)
 
 
+def group(simulator):
+    pay = client(simulator)
+    number = simulator["mch_id"] + "202611220000000011"
+    first = send_group(pay, number)
+    check("group send succeeds", first["result_code"] == "SUCCESS", first)
+    check("group send echoes number, amount and people",
+          (first["mch_billno"], first["total_amount"], first["total_num"]) == (number, "900", "3"),
+          first)
+    check("the same group again has the same result", send_group(pay, number) == first)
+    code = code_of(lambda: send_group(pay, number, openid="oSomebodyElse"))
+    check("a group of another openid is FATAL_ERROR", code == "FATAL_ERROR", code)
+    code = code_of(lambda: send_group(pay, number, people=4))
+    check("a group of another size is PARAM_ERROR", code == "PARAM_ERROR", code)
+    code = code_of(lambda: send_group(pay, number, people=2))
+    check("two are no group", code == "PARAM_ERROR", code)
+    code = code_of(lambda: send(pay, number, amount=900))
+    check("the number of a group is not one for a packet", code == "PARAM_ERROR", code)
+    found = pay.redpack.query(number)
+    check("query says that it is a group",
+          (found["hb_type"], found["total_num"], found["total_amount"]) == ("GROUP", "3", "900"),
+          found)
+
+    taken = number[:-1] + "2"
+    send_group(pay, taken, openid="oSIM-RECEIVED-peer")
+    found = pay.redpack.query(taken)
+    receivers = found["hblist"]["hbinfo"]
+    check("a taken group lists everybody, the seed user first", found["status"] == "RECEIVED"
+          and len(receivers) == 3 and receivers[0]["openid"] == "oSIM-RECEIVED-peer", found)
+    check("and the shares add up", sum(int(r["amount"]) for r in receivers) == 900, found)
+    left = number[:-1] + "3"
+    send_group(pay, left, openid="oSIM-PARTIAL_REFUND-peer")
+    found = pay.redpack.query(left)
+    check("a share that nobody takes is not listed", found["status"] == "SENT"
+          and len(found["hblist"]["hbinfo"]) == 2, found)
+    paid = [p["times_paid"] for p in books(simulator, "payments") if p["amount_fen"] == 900]
+    check("every group is paid once", paid == [1, 1, 1], paid)
+    check("no double payment of a group", books(simulator, "books")["double_payments"] == 0)
+
+
 def tls(simulator, certs):
     os.environ["REQUESTS_CA_BUNDLE"] = f"{certs}/ca.pem"
     number = simulator["mch_id"] + "202611220000000001"
@@ -128,5 +181,6 @@ def tls(simulator, certs):
 
 
 plain(printed(sys.argv[1]))
+group(printed(sys.argv[1]))
 tls(printed(sys.argv[2]), sys.argv[3])
 sys.exit(1 if failures else 0)

@@ -81,6 +81,9 @@ pub struct SimulateArgs {
     /// Enforce a limit on packets per openid and simulated Beijing day (WeChat: 10).
     #[arg(long, value_name = "N")]
     limit_per_openid: Option<u32>,
+    /// Into how many shares a group packet may be divided.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=100))]
+    max_shares: u32,
     /// How long every reply takes at least, in real milliseconds.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
@@ -161,6 +164,7 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
             sends_per_minute: args.limit_per_minute,
             packets_per_openid_and_day: args.limit_per_openid,
         },
+        max_shares: args.max_shares,
         latency: Duration::from_millis(args.latency_ms),
         hold: Duration::from_millis(args.hold_ms),
         tls,

@@ -86,6 +86,8 @@ pub struct Config {
     pub taken_per_mille: u16,
     pub faults: FaultTable,
     pub limits: Limits,
+    /// Into how many shares a group packet may be divided; no document of today says.
+    pub max_shares: u32,
     /// How long every reply takes at least, in real time.
     pub latency: Duration,
     /// How long a connection is held, in real time, by the TIMEOUT faults.
@@ -107,6 +109,7 @@ impl Default for Config {
             taken_per_mille: 800,
             faults: FaultTable::default(),
             limits: Limits::default(),
+            max_shares: 20,
             latency: Duration::ZERO,
             hold: Duration::from_secs(40),
             tls: None,

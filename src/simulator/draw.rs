@@ -24,11 +24,11 @@ pub(super) fn below(bound: u64, seed: u64, parts: &[&str]) -> u64 {
     draw(seed, parts).checked_rem(bound).unwrap_or(0)
 }
 
-/// A span in milliseconds, between two limits, for plans and lifecycles.
-pub(super) fn span_ms(from_ms: i64, to_ms: i64, seed: u64, parts: &[&str]) -> i64 {
-    let width = u64::try_from(to_ms.saturating_sub(from_ms)).unwrap_or(0);
+/// A whole number in `from..to` (`from` if that is empty).
+pub(super) fn between(from: i64, to: i64, seed: u64, parts: &[&str]) -> i64 {
+    let width = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
     let offset = i64::try_from(below(width, seed, parts)).unwrap_or(0);
-    from_ms.saturating_add(offset)
+    from.saturating_add(offset)
 }
 
 /// The first 16 hexadecimal digits of SHA-256: enough to tell openids apart, too little to be one.
@@ -52,12 +52,12 @@ mod tests {
     }
 
     #[test]
-    fn spans_stay_between_their_limits() {
+    fn draws_stay_between_their_limits() {
         for n in 0..500 {
-            let span = span_ms(10, 20, 7, &[&n.to_string()]);
-            assert!((10..20).contains(&span), "{span}");
+            let drawn = between(10, 20, 7, &[&n.to_string()]);
+            assert!((10..20).contains(&drawn), "{drawn}");
         }
-        assert_eq!(span_ms(10, 10, 7, &["x"]), 10);
+        assert_eq!(between(10, 10, 7, &["x"]), 10);
     }
 
     #[test]

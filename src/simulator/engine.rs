@@ -9,13 +9,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::books::{Accepted, Books, BooksBroken, Change, Entry, Order, Receipt, State};
 use super::chaos::{Call, Chaos, FaultTable, FaultTableError};
-use super::clock::{self, DAY_MS};
+use super::clock::DAY_MS;
 use super::config::{Limits, Merchant};
-use super::draw;
 use super::fault::{Answer, Echo, Fault, Keep};
+use super::fields::Kind;
+use super::ids;
 use super::plan::{self, Odds};
 use super::reply::{self, Refusal};
 use super::request::{self, Query, Send};
+use super::share;
 use super::xml::Elements;
 
 /// A query finds an order for this long.
@@ -36,6 +38,19 @@ pub(super) enum Wire {
     Reset,
 }
 
+impl Wire {
+    /// What is well-formed gets its signature; the rest could not carry one.
+    fn signed(self, api_key: &str) -> Self {
+        match self {
+            Self::Xml(xml) => Self::Xml(reply::signed(xml, api_key)),
+            Self::Half(xml) => Self::Half(reply::signed(xml, api_key)),
+            Self::Html502 | Self::Garbage | Self::Huge | Self::Dtd | Self::Hold | Self::Reset => {
+                self
+            }
+        }
+    }
+}
+
 /// One merchant's provider.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -44,6 +59,7 @@ pub(super) struct Engine {
     chaos: Mutex<Chaos>,
     odds: Odds,
     limits: Limits,
+    max_shares: u32,
 }
 
 /// The outcome of a decision, before a fault garbles it.
@@ -56,6 +72,7 @@ impl Engine {
         chaos: Chaos,
         odds: Odds,
         limits: Limits,
+        max_shares: u32,
     ) -> Self {
         Self {
             merchant,
@@ -63,6 +80,7 @@ impl Engine {
             chaos: Mutex::new(chaos),
             odds,
             limits,
+            max_shares,
         }
     }
 
@@ -74,14 +92,20 @@ impl Engine {
         self.chaos(|chaos| chaos.change(change))
     }
 
-    /// `sendredpack`.
-    pub(super) async fn send(&self, body: &[u8], peer: Option<&str>) -> Wire {
-        let decided = self
-            .read(body, peer, Send::parse)
-            .map(|(elements, request)| {
-                self.books
-                    .change(|change| self.decide_send(change, &request, &elements))
-            });
+    /// `sendredpack`, `sendgroupredpack`, `sendminiprogramhb`.
+    pub(super) async fn send(&self, kind: Kind, body: &[u8], peer: Option<&str>) -> Wire {
+        let parse = |elements: &Elements, merchant: &Merchant| {
+            Send::parse(kind, elements, merchant, self.max_shares)
+        };
+        let decided = self.read(body, peer, parse).map(|(elements, request)| {
+            let (wire, receipt) = self
+                .books
+                .change(|change| self.decide_send(change, &request, &elements));
+            match kind {
+                Kind::Normal | Kind::MiniProgram => (wire, receipt),
+                Kind::Group => (wire.signed(&self.merchant.api_key), receipt),
+            }
+        });
         once_on_disk(decided).await
     }
 
@@ -164,10 +188,18 @@ impl Engine {
     fn store(&self, change: &mut Change<'_>, request: &Send, keep: Keep) {
         let at_ms = change.now_ms;
         let mch_billno = &request.mch_billno;
-        let Some(plan) = plan::plan(keep, at_ms, mch_billno, self.odds) else {
+        let seed = self.odds.seed;
+        let (shares, package) = match request.kind {
+            Kind::Normal => (Vec::new(), None),
+            Kind::Group => {
+                let (amount_fen, people) = (request.amount_fen, request.total_num);
+                (share::split(seed, mch_billno, amount_fen, people), None)
+            }
+            Kind::MiniProgram => (Vec::new(), Some(ids::package(seed, mch_billno))),
+        };
+        let Some(plan) = plan::plan(keep, at_ms, mch_billno, shares.len(), self.odds) else {
             return;
         };
-        let lot = draw::draw(self.odds.seed, &["list", mch_billno]) % 100_000_000_000_000;
         change.record(Entry::Accepted(Box::new(Accepted {
             mch_id: self.merchant.mch_id.clone(),
             mch_billno: mch_billno.clone(),
@@ -177,11 +209,13 @@ impl Engine {
             act_name: request.act_name.clone(),
             wishing: request.wishing.clone(),
             fingerprint: request.fingerprint.clone(),
-            send_listid: format!("10000000{}{lot:014}", clock::beijing_day(at_ms)),
+            send_listid: ids::send_listid(seed, mch_billno, at_ms),
             at_ms,
             visible_at_ms: plan.visible_at_ms,
             processing: plan.processing,
             reason: plan.reason,
+            shares,
+            package,
             plan: plan.steps,
         })));
         // Pays now where the plan says so: the payment is in the same write as the order.

@@ -74,6 +74,8 @@ pub enum Fault {
     FailedLater,
     #[serde(rename = "REFUND")]
     Refund,
+    #[serde(rename = "PARTIAL_REFUND")]
+    PartialRefund,
     #[serde(rename = "RECEIVED")]
     Received,
 }
@@ -89,6 +91,9 @@ pub(super) enum Keep {
     TakenAtOnce,
     /// Paid, never taken, refunded after 24 hours.
     NeverTaken,
+    /// Paid; of a group packet all shares but one are taken at once. A packet that is not divided
+    /// is never taken.
+    PartlyTaken,
     /// Paid, but no query finds it for some minutes.
     Hidden,
     /// Accepted, paid some minutes later.
@@ -199,6 +204,7 @@ impl Fault {
             Self::SendingReason => "SENDING_REASON",
             Self::FailedLater => "FAILED_LATER",
             Self::Refund => "REFUND",
+            Self::PartialRefund => "PARTIAL_REFUND",
             Self::Received => "RECEIVED",
         }
     }
@@ -334,6 +340,9 @@ const TABLE: &[Spec] = &[
     spec(Fault::Refund, Keep::NeverTaken, Answer::Truth, 1, false,
         "paid, back after 24 simulated hours",
         "SUCCESS; the query says SENT, RFUND_ING, REFUND"),
+    spec(Fault::PartialRefund, Keep::PartlyTaken, Answer::Truth, 1, false,
+        "paid; of a group packet one share comes back after 24 simulated hours, of any other all",
+        "SUCCESS; a group's query lists those who took the other shares at once, then RFUND_ING, REFUND"),
     spec(Fault::Received, Keep::TakenAtOnce, Answer::Truth, 1, false,
         "paid",
         "SUCCESS; the query says RECEIVED at once"),
@@ -350,7 +359,7 @@ mod tests {
             assert_eq!(Fault::from_name(fault.name()), Some(fault));
             assert_eq!(serde_json::to_value(fault).unwrap(), fault.name());
         }
-        assert_eq!(Fault::table().len(), 34);
+        assert_eq!(Fault::table().len(), 35);
     }
 
     #[test]

@@ -9,10 +9,10 @@
 //! |---|---|
 //! | `config` | what it is started with |
 //! | `server`, `wire`, `tls`, `admin` | bytes in and out, and connections that are cut |
-//! | `xml`, `request`, `reply` | the protocol |
+//! | `xml`, `fields`, `request`, `reply` | the protocol |
 //! | `engine` | decisions |
 //! | `fault`, `chaos`, `draw` | what goes wrong, and when |
-//! | `plan`, `clock` | what becomes of an order, in simulated time |
+//! | `plan`, `share`, `ids`, `clock` | what becomes of an order, in simulated time |
 //! | `books` | who was paid, on disk before the reply leaves |
 //! | `certs` | certificates for trying TLS |
 
@@ -25,10 +25,13 @@ mod config;
 mod draw;
 mod engine;
 mod fault;
+mod fields;
+mod ids;
 mod plan;
 mod reply;
 mod request;
 mod server;
+mod share;
 mod tls;
 mod wire;
 mod xml;
@@ -122,7 +125,14 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         seed: config.seed,
         taken_per_mille: config.taken_per_mille,
     };
-    let engine = Engine::new(config.merchant, books, chaos, odds, config.limits);
+    let engine = Engine::new(
+        config.merchant,
+        books,
+        chaos,
+        odds,
+        config.limits,
+        config.max_shares,
+    );
     let engine = Arc::new(engine);
     let stop = CancellationToken::new();
     let provider = server::Provider {

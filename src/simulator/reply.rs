@@ -1,4 +1,5 @@
-//! The provider's replies as XML: unsigned, texts in CDATA, numbers bare, times in Beijing.
+//! The provider's replies as XML: texts in CDATA, numbers bare, times in Beijing; unsigned but for
+//! those to a group send.
 //!
 //! A refusal of the transport kind (certificate, signature, XML) has `return_code` FAIL and still
 //! names an `err_code`; every other has `return_code` SUCCESS and `result_code` FAIL. A success
@@ -7,8 +8,10 @@
 use super::books::{Order, State};
 use super::clock;
 use super::fault::Echo;
+use super::fields::Kind;
 use super::request::Send;
 use super::xml::{Elements, Writer};
+use crate::signing::wechat_v2;
 
 /// A FAIL with its code and its text for humans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +92,7 @@ pub(super) fn refusal(refusal: &Refusal, echo: Option<&Elements>) -> String {
             xml.text(name, value);
         }
     }
-    if let Some(Ok(amount)) = echo.map(|elements| elements.get("total_amount").parse()) {
+    if let Some(Ok(amount)) = echo.map(|elements| elements.get("total_amount").parse::<i64>()) {
         xml.number("total_amount", amount);
     }
     xml.finish()
@@ -145,8 +148,30 @@ pub(super) fn sent(order: &Order, request: &Send, lie: Option<Echo>) -> String {
     xml.text("wxappid", &request.appid);
     xml.text("re_openid", &echoed.openid);
     xml.number("total_amount", echoed.amount_fen);
+    if request.kind == Kind::Group {
+        xml.number("total_num", request.total_num);
+    }
     xml.text("send_listid", &accepted.send_listid);
+    if let Some(package) = &accepted.package {
+        xml.text("package", package);
+    }
     xml.finish()
+}
+
+/// Adds the signature that clients of the group call look for. A fault that plays a stranger's
+/// refusal stays unsigned, as that of a real stranger is.
+pub(super) fn signed(xml: String, api_key: &str) -> String {
+    let (Ok(elements), Some(open)) = (
+        Elements::read(xml.as_bytes()),
+        xml.strip_suffix(Writer::END),
+    ) else {
+        return xml;
+    };
+    if elements.get("return_code") != "SUCCESS" {
+        return xml;
+    }
+    let sign = wechat_v2::md5_sign(&elements.pairs(), api_key);
+    format!("{open}<sign><![CDATA[{sign}]]></sign>\n{}", Writer::END)
 }
 
 /// The answer to a query that found the order.
@@ -160,8 +185,13 @@ pub(super) fn found(order: &Order, lie: Option<Echo>) -> String {
     xml.text("detail_id", &accepted.send_listid);
     xml.text("status", order.state.word());
     xml.text("send_type", "API");
-    xml.text("hb_type", "NORMAL");
-    xml.number("total_num", 1);
+    if accepted.shares.is_empty() {
+        xml.text("hb_type", "NORMAL");
+        xml.number("total_num", 1);
+    } else {
+        xml.text("hb_type", "GROUP");
+        xml.number("total_num", accepted.shares.len());
+    }
     xml.number("total_amount", echoed.amount_fen);
     if let Some(reason) = &accepted.reason {
         xml.text("reason", reason);
@@ -170,25 +200,46 @@ pub(super) fn found(order: &Order, lie: Option<Echo>) -> String {
     xml.text("send_time", &send_time);
     if order.state == State::Refund {
         xml.text("refund_time", &clock::beijing(order.since_ms));
-        xml.number("refund_amount", accepted.amount_fen);
+        xml.number("refund_amount", order.returned_fen);
     }
     xml.text("wishing", &accepted.wishing);
     xml.text("remark", &accepted.remark);
     xml.text("act_name", &accepted.act_name);
-    if order.state == State::Received && !echoed.openid.is_empty() {
-        receivers(&mut xml, order, &echoed);
+    // WeChat leaves the list out at times. So do we when the openid is known as a hash only, which
+    // is so after a restart until the number is sent again: a list is complete or missing.
+    if !echoed.openid.is_empty() {
+        receivers(&mut xml, &takers(order, &echoed));
     }
     xml.finish()
 }
 
-/// The list of receivers. It is left out when the openid is known as a hash only, which is so
-/// after a restart; WeChat leaves it out at times as well.
-fn receivers(xml: &mut Writer, order: &Order, echoed: &Echoed) {
+/// Openid, amount, time.
+type Taker<'a> = (&'a str, i64, i64);
+
+/// Whoever has taken the packet or a share of it.
+fn takers<'a>(order: &'a Order, echoed: &'a Echoed) -> Vec<Taker<'a>> {
+    if order.accepted.shares.is_empty() {
+        let whole = (echoed.openid.as_str(), echoed.amount_fen, order.since_ms);
+        return Vec::from_iter((order.state == State::Received).then_some(whole));
+    }
+    let taken = order.taken().map(|(share, at_ms)| {
+        let openid = share.taker.as_deref().unwrap_or(&echoed.openid);
+        (openid, share.amount_fen, at_ms)
+    });
+    taken.collect()
+}
+
+fn receivers(xml: &mut Writer, takers: &[Taker<'_>]) {
+    if takers.is_empty() {
+        return;
+    }
     xml.group("hblist", |xml| {
-        xml.group("hbinfo", |xml| {
-            xml.text("openid", &echoed.openid);
-            xml.number("amount", echoed.amount_fen);
-            xml.text("rcv_time", &clock::beijing(order.since_ms));
-        });
+        for (openid, amount_fen, at_ms) in takers {
+            xml.group("hbinfo", |xml| {
+                xml.text("openid", openid);
+                xml.number("amount", *amount_fen);
+                xml.text("rcv_time", &clock::beijing(*at_ms));
+            });
+        }
     });
 }

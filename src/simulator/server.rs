@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
+use super::fields::Kind;
 use super::tls;
 use super::wire::{self, Cut};
 use super::xml::MAX_BODY;
@@ -143,9 +144,12 @@ impl Provider {
         let Ok(body) = axum::body::to_bytes(Body::new(body), MAX_BODY).await else {
             return Ok(wire::too_large());
         };
-        let wire = match (head.method, head.uri.path()) {
-            (Method::POST, "/mmpaymkttransfers/sendredpack") => self.engine.send(&body, peer).await,
-            (Method::POST, "/mmpaymkttransfers/gethbinfo") => self.engine.query(&body, peer).await,
+        let path = head.uri.path();
+        let wire = match (head.method, Kind::at(path)) {
+            (Method::POST, Some(kind)) => self.engine.send(kind, &body, peer).await,
+            (Method::POST, None) if path == "/mmpaymkttransfers/gethbinfo" => {
+                self.engine.query(&body, peer).await
+            }
             _ => return Ok(wire::not_found()),
         };
         if !self.latency.is_zero() {

@@ -64,6 +64,9 @@ impl Elements {
 pub(super) struct Writer(String);
 
 impl Writer {
+    /// What every message ends with.
+    pub(super) const END: &str = "</xml>";
+
     pub(super) fn new() -> Self {
         let mut text = String::with_capacity(1024);
         text.push_str("<xml>\n");
@@ -82,7 +85,7 @@ impl Writer {
         self.close(name);
     }
 
-    pub(super) fn number(&mut self, name: &str, value: i64) {
+    pub(super) fn number(&mut self, name: &str, value: impl ToString) {
         self.open(name);
         self.0.push_str(&value.to_string());
         self.close(name);
@@ -97,7 +100,7 @@ impl Writer {
     }
 
     pub(super) fn finish(mut self) -> String {
-        self.0.push_str("</xml>");
+        self.0.push_str(Self::END);
         self.0
     }
 

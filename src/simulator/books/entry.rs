@@ -39,6 +39,8 @@ impl State {
 pub(in super::super) enum Step {
     /// The money leaves the merchant's balance.
     Pay,
+    /// The next share of a group packet is taken.
+    Take,
     Become(State),
 }
 
@@ -47,6 +49,15 @@ pub(in super::super) enum Step {
 pub(in super::super) struct Due {
     pub(in super::super) at_ms: i64,
     pub(in super::super) step: Step,
+}
+
+/// A share of a group packet, fixed when the order is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Share {
+    pub(in super::super) amount_fen: i64,
+    /// An openid made up by the simulator; absent for the seed user, of whom the books hold a hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) taker: Option<String>,
 }
 
 /// An order as it was stored: what was asked for, and what is going to happen.
@@ -68,6 +79,12 @@ pub(in super::super) struct Accepted {
     /// Whether sends are answered PROCESSING while the order is SENDING.
     pub(in super::super) processing: bool,
     pub(in super::super) reason: Option<String>,
+    /// The shares of a group packet, in the order in which they are taken; none of any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) shares: Vec<Share>,
+    /// What a mini-program opens the packet with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) package: Option<String>,
     pub(in super::super) plan: Vec<Due>,
 }
 
@@ -101,9 +118,19 @@ pub(in super::super) enum Entry {
         amount_fen: i64,
         at_ms: i64,
     },
+    /// Somebody took a share of a group packet.
+    Taken {
+        mch_billno: String,
+        amount_fen: i64,
+        at_ms: i64,
+    },
     Became {
         mch_billno: String,
         state: State,
         at_ms: i64,
+        /// What comes back with REFUND; absent in books from before there were shares, and then
+        /// it is everything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        returned_fen: Option<i64>,
     },
 }

@@ -66,11 +66,15 @@ impl Ledger {
             Entry::Paid {
                 mch_billno, at_ms, ..
             } => self.paid(&mch_billno, at_ms),
+            Entry::Taken {
+                mch_billno, at_ms, ..
+            } => self.taken(&mch_billno, at_ms),
             Entry::Became {
                 mch_billno,
                 state,
                 at_ms,
-            } => self.became(&mch_billno, state, at_ms),
+                returned_fen,
+            } => self.became(&mch_billno, state, at_ms, returned_fen),
         }
     }
 
@@ -126,7 +130,16 @@ impl Ledger {
         self.step_done(order);
     }
 
-    fn became(&mut self, mch_billno: &str, state: State, at_ms: i64) {
+    fn taken(&mut self, mch_billno: &str, at_ms: i64) {
+        self.saw(at_ms);
+        let Some(mut order) = self.orders.remove(mch_billno) else {
+            return;
+        };
+        order.taken_ms.push(at_ms);
+        self.step_done(order);
+    }
+
+    fn became(&mut self, mch_billno: &str, state: State, at_ms: i64, returned_fen: Option<i64>) {
         self.saw(at_ms);
         let Some(mut order) = self.orders.remove(mch_billno) else {
             return;
@@ -139,28 +152,30 @@ impl Ledger {
             State::Received => self.totals.received += 1,
             State::Failed => {
                 self.totals.failed += 1;
-                self.give_back(&order);
+                self.give_back(&order, order.accepted.amount_fen);
             }
             State::Refund => {
+                let returned_fen = returned_fen.unwrap_or(order.accepted.amount_fen);
+                order.returned_fen = returned_fen;
                 self.totals.returned += 1;
-                self.totals.returned_fen = self
-                    .totals
-                    .returned_fen
-                    .saturating_add(order.accepted.amount_fen);
-                self.give_back(&order);
+                self.totals.returned_fen = self.totals.returned_fen.saturating_add(returned_fen);
+                self.give_back(&order, returned_fen);
             }
         }
         self.step_done(order);
     }
 
-    /// Releases what was held, or returns what was paid.
-    fn give_back(&mut self, order: &Order) {
-        let amount = order.accepted.amount_fen;
+    /// Releases what was held, or returns what was paid, all of it or the shares not taken.
+    fn give_back(&mut self, order: &Order, amount: i64) {
         if order.paid_at_ms.is_none() {
             self.totals.held_fen = self.totals.held_fen.saturating_sub(amount);
             return;
         }
         self.totals.balance_fen = self.totals.balance_fen.saturating_add(amount);
+        if amount < order.accepted.amount_fen {
+            // Somebody keeps a share: to pay the same business order again would be to pay twice.
+            return;
+        }
         if let Some(out) = self.out_by_remark.get_mut(&order.accepted.remark) {
             *out = out.saturating_sub(1);
         }

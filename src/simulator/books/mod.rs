@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use entry::State;
-pub(super) use entry::{Accepted, Due, Entry, Step};
+pub(super) use entry::{Accepted, Due, Entry, Share, Step};
 pub(super) use ledger::Ledger;
 pub use log::BooksBroken;
 pub(super) use log::Receipt;

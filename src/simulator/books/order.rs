@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::entry::{Accepted, Due, Entry, State, Step};
+use super::entry::{Accepted, Due, Entry, Share, State, Step};
 
 /// One paid number, for whoever audits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +20,8 @@ pub struct Payment {
     /// How many send requests named this number.
     pub sends: u32,
     pub queries: u32,
+    /// What came back: all of it, or the shares of a group packet that nobody took.
+    pub returned_fen: i64,
 }
 
 /// Sums over the books.
@@ -35,8 +37,8 @@ pub struct Totals {
     pub failed: u64,
     pub sends: u64,
     pub queries: u64,
-    /// Payments made while an earlier one with the same `remark` was still out (neither refunded
-    /// nor failed), or for a number already paid. It counts double payments where every business
+    /// Payments made while an earlier one with the same `remark` was still out (neither failed nor
+    /// refunded as a whole), or for a number already paid. It counts double payments where every business
     /// order has a `remark` of its own, and means nothing where texts are shared.
     pub double_payments: u64,
     pub balance_fen: i64,
@@ -61,6 +63,9 @@ pub(in super::super) struct Order {
     pub(in super::super) sent_at_ms: Option<i64>,
     /// When the last state was reached.
     pub(in super::super) since_ms: i64,
+    /// When the shares of a group packet were taken, from the first on.
+    pub(in super::super) taken_ms: Vec<i64>,
+    pub(in super::super) returned_fen: i64,
     /// Known only since this start: the books hold a hash.
     pub(in super::super) openid: Option<String>,
 }
@@ -74,9 +79,25 @@ impl Order {
             steps_done: 0,
             sent_at_ms: None,
             since_ms: accepted.at_ms,
+            taken_ms: Vec::new(),
+            returned_fen: 0,
             openid: None,
             accepted,
         }
+    }
+
+    /// The shares that were taken so far, and when.
+    pub(in super::super) fn taken(&self) -> impl Iterator<Item = (&Share, i64)> {
+        self.accepted
+            .shares
+            .iter()
+            .zip(self.taken_ms.iter().copied())
+    }
+
+    /// What nobody has taken yet.
+    fn left_fen(&self) -> i64 {
+        let taken_fen = self.taken().map(|(share, _)| share.amount_fen).sum();
+        self.accepted.amount_fen.saturating_sub(taken_fen)
     }
 
     /// The line that carries out a step of the plan.
@@ -88,10 +109,20 @@ impl Order {
                 amount_fen: self.accepted.amount_fen,
                 at_ms: due.at_ms,
             },
+            Step::Take => Entry::Taken {
+                mch_billno,
+                amount_fen: self
+                    .accepted
+                    .shares
+                    .get(self.taken_ms.len())
+                    .map_or(0, |share| share.amount_fen),
+                at_ms: due.at_ms,
+            },
             Step::Become(state) => Entry::Became {
                 mch_billno,
                 state,
                 at_ms: due.at_ms,
+                returned_fen: (state == State::Refund).then(|| self.left_fen()),
             },
         }
     }
@@ -109,6 +140,7 @@ impl Order {
             times_paid: self.times_paid,
             sends: requests.sends,
             queries: requests.queries,
+            returned_fen: self.returned_fen,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::super::chaos::Call;
 use super::super::clock::HOUR_MS;
 use super::super::fault::{Fault, Keep};
 use super::super::plan::{self, Odds};
+use super::super::share;
 use super::*;
 
 const OPENING_FEN: i64 = 2_000;
@@ -81,10 +82,12 @@ impl Play {
         let payments = self.ledger.payments();
         let out: i64 = payments
             .iter()
-            .filter(|payment| payment.state != State::Refund)
-            .map(|payment| payment.amount_fen)
+            .map(|payment| payment.amount_fen - payment.returned_fen)
             .sum();
         assert_eq!(totals.balance_fen + out, OPENING_FEN);
+        assert_eq!(out, totals.paid_fen - totals.returned_fen);
+        let back = |payment: &Payment| payment.state == State::Refund;
+        assert!(payments.iter().all(|p| back(p) == (p.returned_fen > 0)));
         assert!(totals.held_fen >= 0 && totals.held_fen <= totals.balance_fen);
         assert!(payments.iter().all(|payment| payment.times_paid == 1));
         assert_eq!(totals.double_payments, 0, "every number has its own remark");
@@ -102,7 +105,7 @@ fn seen(change: &mut Change<'_>, call: Call, number: u8) {
     });
 }
 
-/// What the engine does with a new order, without the protocol around it.
+/// What the engine does with a new order, without the protocol around it. Odd numbers are groups.
 fn store(change: &mut Change<'_>, number: u8, openid: u8, keep: Keep) {
     let mch_billno = number.to_string();
     let amount_fen = 100 + i64::from(number);
@@ -110,7 +113,9 @@ fn store(change: &mut Change<'_>, number: u8, openid: u8, keep: Keep) {
         seed: 5,
         taken_per_mille: 500,
     };
-    let plan = plan::plan(keep, change.now_ms, &mch_billno, odds);
+    let people = if number % 2 == 1 { 3 } else { 0 };
+    let shares = share::split(odds.seed, &mch_billno, amount_fen, people);
+    let plan = plan::plan(keep, change.now_ms, &mch_billno, shares.len(), odds);
     let known = change.ledger.order(&mch_billno).is_some();
     let Some(plan) = plan.filter(|_| !known && change.ledger.available_fen() >= amount_fen) else {
         return;
@@ -129,6 +134,8 @@ fn store(change: &mut Change<'_>, number: u8, openid: u8, keep: Keep) {
         visible_at_ms: plan.visible_at_ms,
         processing: plan.processing,
         reason: plan.reason,
+        shares,
+        package: None,
         plan: plan.steps,
     })));
     change.settle();

@@ -5,9 +5,12 @@ use std::time::Duration;
 use hongbao::signing::wechat_v2::md5_sign;
 use hongbao::simulator::{Config, Merchant, Simulator, start};
 
-/// The elements of a request, before it is signed.
+/// The elements of a request, before it is signed, and the call that it is for.
 #[derive(Debug, Clone)]
-pub(crate) struct Message(Vec<(String, String)>);
+pub(crate) struct Message {
+    pub(crate) path: &'static str,
+    elements: Vec<(String, String)>,
+}
 
 impl Message {
     pub(crate) fn send(simulator: &Simulator, billno: &str, openid: &str, fen: i64) -> Self {
@@ -31,6 +34,28 @@ impl Message {
         ])
     }
 
+    /// A group packet for the seed user and all but one of `people`.
+    pub(crate) fn group(
+        simulator: &Simulator,
+        billno: &str,
+        openid: &str,
+        fen: i64,
+        people: u32,
+    ) -> Self {
+        Self::send(simulator, billno, openid, fen)
+            .to("sendgroupredpack")
+            .with("client_ip", "")
+            .with("amt_type", "ALL_RAND")
+            .with("total_num", &people.to_string())
+    }
+
+    pub(crate) fn mini(simulator: &Simulator, billno: &str, openid: &str, fen: i64) -> Self {
+        Self::send(simulator, billno, openid, fen)
+            .to("sendminiprogramhb")
+            .with("client_ip", "")
+            .with("notify_way", "MINI_PROGRAM_JSAPI")
+    }
+
     pub(crate) fn query(simulator: &Simulator, billno: &str) -> Self {
         let merchant = simulator.merchant();
         Self::of(&[
@@ -40,31 +65,45 @@ impl Message {
             ("appid", merchant.appid()),
             ("bill_type", "MCHT"),
         ])
+        .to("gethbinfo")
     }
 
     fn of(pairs: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self(pairs.iter().map(owned).collect())
+        Self {
+            path: "sendredpack",
+            elements: pairs.iter().map(owned).collect(),
+        }
+    }
+
+    /// The same elements for another call.
+    pub(crate) fn to(self, path: &'static str) -> Self {
+        Self { path, ..self }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &str {
+        let element = self.elements.iter().find(|(known, _)| known == name);
+        element.map_or("", |(_, value)| value)
     }
 
     /// Changes, adds or (with an empty value) removes an element.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.0.retain(|(known, _)| known != name);
+        self.elements.retain(|(known, _)| known != name);
         if !value.is_empty() {
-            self.0.push((name.to_owned(), value.to_owned()));
+            self.elements.push((name.to_owned(), value.to_owned()));
         }
         self
     }
 
     pub(crate) fn sign(&self, key: &str) -> String {
-        let pairs: Vec<(&str, &str)> = self.0.iter().map(|(k, v)| (&**k, &**v)).collect();
+        let pairs: Vec<(&str, &str)> = self.elements.iter().map(|(k, v)| (&**k, &**v)).collect();
         md5_sign(&pairs, key)
     }
 
     /// Text elements, escaped where they must be.
     pub(crate) fn xml(&self, key: &str) -> String {
         let mut xml = String::from("<xml>");
-        for (name, value) in &self.0 {
+        for (name, value) in &self.elements {
             let value = value.replace('&', "&amp;").replace('<', "&lt;");
             xml.push_str(&format!("<{name}>{value}</{name}>"));
         }
@@ -92,6 +131,31 @@ impl Reply {
 
     pub(crate) fn code(&self) -> &str {
         self.get("err_code")
+    }
+
+    /// Every element of a flat reply, one a line as the simulator writes them.
+    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+        let lines = self.0.lines().filter(|line| line.contains("</"));
+        lines
+            .filter_map(|line| line.strip_prefix('<')?.split_once('>'))
+            .map(|(name, _)| (name, self.get(name)))
+            .collect()
+    }
+
+    /// Openid and amount of everybody who took something.
+    pub(crate) fn receivers(&self) -> Vec<(String, i64)> {
+        let entries = self.0.split("<hbinfo>").skip(1);
+        entries
+            .map(|entry| {
+                let entry = Self(entry.to_owned());
+                assert_eq!(entry.get("rcv_time").len(), 19);
+                (entry.get("openid").to_owned(), entry.fen("amount"))
+            })
+            .collect()
+    }
+
+    pub(crate) fn fen(&self, name: &str) -> i64 {
+        self.get(name).parse().unwrap()
     }
 }
 
@@ -136,7 +200,7 @@ impl Client {
     }
 
     pub(crate) async fn try_send(&self, message: &Message) -> reqwest::Result<Reply> {
-        let response = self.post("sendredpack", message.xml(&self.key)).await?;
+        let response = self.post(message.path, message.xml(&self.key)).await?;
         Ok(Reply(response.error_for_status()?.text().await?))
     }
 
@@ -144,14 +208,9 @@ impl Client {
         self.try_send(message).await.unwrap()
     }
 
-    pub(crate) async fn try_query(&self, message: &Message) -> reqwest::Result<Reply> {
-        let response = self.post("gethbinfo", message.xml(&self.key)).await?;
-        Ok(Reply(response.error_for_status()?.text().await?))
-    }
-
     pub(crate) async fn query(&self, simulator: &Simulator, billno: &str) -> Reply {
         let message = Message::query(simulator, billno);
-        self.try_query(&message).await.unwrap()
+        self.send(&message).await
     }
 }
 

@@ -3,6 +3,8 @@
 mod books;
 mod client;
 mod faults;
+mod group;
+mod mini;
 mod process;
 mod protocol;
 mod speed;

@@ -152,7 +152,7 @@ async fn an_unknown_number_is_not_found_and_an_unknown_path_is_404() {
     assert_eq!(reply.get("return_code"), "SUCCESS");
     assert_eq!(reply.get("result_code"), "FAIL");
     assert_eq!(reply.code(), "NOT_FOUND");
-    let response = client.post("sendgroupredpack", "").await.unwrap();
+    let response = client.post("hbpreorder", "").await.unwrap();
     assert_eq!(response.status(), 404);
 }
 
