@@ -33,6 +33,7 @@ fn known(state: ProviderState) -> QueryOutcome {
         received_at: None,
         refunded_at: None,
         refunded: None,
+        receipts: Vec::new(),
     })
 }
 

@@ -40,7 +40,11 @@ pub fn split(
         let reach = (rest - left * min).min(left * max - rest);
         let (low, high) = (ceil_div(rest - reach, left), (rest + reach) / left);
         let span = u128::try_from(high - low).unwrap_or(0) + 1;
-        let share = low + i128::try_from(stream.next() % span).unwrap_or(0);
+        // The last one gets what is left, which the windows before have kept in bounds.
+        let share = match left {
+            1 => rest,
+            _ => low + i128::try_from(stream.next() % span).unwrap_or(0),
+        };
         rest -= share;
         shares.push(Fen(i64::try_from(share).ok()?));
     }

@@ -247,6 +247,7 @@ async fn prepare(client: &Client, provider: &Provider, people: u64) -> i64 {
         r#type: pb::AmountType::Random.into(),
         min_fen: 100,
         max_fen: 1_000,
+        ..Default::default()
     });
     client.make_campaign(draft, BUDGET_FEN).await
 }

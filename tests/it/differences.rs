@@ -32,6 +32,7 @@ fn paid(number: &str, state: Theirs) -> Payment {
         times_paid: 1,
         sends: 1,
         queries: 0,
+        returned_fen: 0,
     }
 }
 

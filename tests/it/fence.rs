@@ -83,6 +83,7 @@ pub fn answer(packet: &Claimed, answer: Answer) -> Settlement {
 pub fn accepted() -> Answer {
     Answer::Send(SendOutcome::Accepted {
         provider_order_no: "theirs-1".into(),
+        package: None,
     })
 }
 
@@ -94,6 +95,7 @@ pub fn known(state: ProviderState) -> Answer {
         received_at: None,
         refunded_at: None,
         refunded: None,
+        receipts: Vec::new(),
     }))
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hongbao::domain::Fen;
 use hongbao::domain::machine::Protocol;
+use hongbao::domain::packet::Kind;
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Scene, Texts};
 use hongbao::provider::{ApiKey, HttpReply, Payment, codec};
 use serde::Deserialize;
@@ -86,6 +87,9 @@ impl Case {
                     .map(|code| Scene::parse(code).unwrap()),
             },
             client_ip: self.client_ip.clone(),
+            kind: Kind::Normal,
+            total_num: 1,
+            risk_info: None,
         }
     }
 

@@ -32,6 +32,7 @@ async fn an_unknown_word_in_a_row_is_an_internal_error(db: TestDb) {
     let request = pb::GetIssuanceRequest {
         shop_id: SHOP,
         r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(sent.issuance_id)),
+        ..Default::default()
     };
     let status = app
         .client

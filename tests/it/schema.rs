@@ -167,6 +167,7 @@ async fn the_database_refuses_by_itself(db: TestDb) {
     let request = pb::GetIssuanceRequest {
         shop_id: SHOP,
         r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(other)),
+        ..Default::default()
     };
     let seen = app.client.issuances().get_issuance(request).await.unwrap();
     assert_eq!(seen.into_inner().issuance.unwrap().state(), S::Queued);

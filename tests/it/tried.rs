@@ -195,6 +195,7 @@ async fn every_write_can_be_tried(db: TestDb) {
         r#type: pb::AmountType::Random.into(),
         min_fen: 100,
         max_fen: 20_000,
+        ..Default::default()
     });
     let made = tried!(ground, campaigns.create_campaign, draft, |a| campaign(
         a.campaign

@@ -12,7 +12,7 @@ pub(super) const UP: &[&str] = &[
         amount_type TEXT NOT NULL CHECK (amount_type IN ('FIXED', 'RANDOM', 'CALLER_SET', 'SPLIT')),
         min_amount_fen BIGINT NOT NULL CHECK (min_amount_fen > 0),
         max_amount_fen BIGINT NOT NULL CHECK (max_amount_fen >= min_amount_fen),
-        pot_fen BIGINT CHECK (pot_fen > 0 AND stock_count IS NOT NULL AND amount_type = 'SPLIT'),
+        pot_fen BIGINT CHECK (pot_fen IS NULL OR (pot_fen > 0 AND stock_count IS NOT NULL AND amount_type = 'SPLIT')),
         scan_limit INTEGER NOT NULL CHECK (scan_limit > 0),
         act_name TEXT NOT NULL,
         revision BIGINT NOT NULL CHECK (revision > 0),

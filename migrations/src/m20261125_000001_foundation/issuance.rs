@@ -60,7 +60,7 @@ pub(super) const UP: &[&str] = &[
         openid_index {bytes},
         amount_fen BIGINT NOT NULL CHECK (amount_fen > 0),
         source TEXT NOT NULL,
-        scan_no INTEGER CHECK (scan_no > 0 AND source = 'SCAN' AND recipient_id IS NOT NULL),
+        scan_no INTEGER CHECK (scan_no IS NULL OR (scan_no > 0 AND source = 'SCAN' AND recipient_id IS NOT NULL)),
         share_position INTEGER,
         received_fen BIGINT NOT NULL DEFAULT 0,
         refunded_fen BIGINT NOT NULL DEFAULT 0,

@@ -15,6 +15,9 @@ fn payment(texts: Texts) -> Payment {
         mch_billno: MchBillno::parse("1000009820250122000000000001").unwrap(),
         openid: Openid::parse("oAlice").unwrap(),
         amount: Fen(100),
+        kind: Kind::Normal,
+        total_num: 1,
+        risk_info: None,
         texts,
         client_ip: "192.168.0.1".to_owned(),
     }
@@ -109,7 +112,8 @@ fn words_from_outside_are_not_repeated_unless_they_look_like_codes() {
     assert_eq!(
         sent(&odd),
         SendOutcome::Accepted {
-            provider_order_no: String::new()
+            provider_order_no: String::new(),
+            package: None,
         }
     );
 }

@@ -81,6 +81,7 @@ async fn recipients(db: TestDb) {
     let get = pb::GetRecipientRequest {
         shop_id: SHOP,
         r#ref: Some(Ref::Uid("a".into())),
+        ..Default::default()
     };
     refused!(table, audience.get_recipient, get, {
         "#6 neither": |r| r.r#ref = None => bad(&[("recipient_id", "FIELD_REQUIRED")]),

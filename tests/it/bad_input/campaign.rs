@@ -13,6 +13,7 @@ fn rule(r#type: AmountType, min_fen: i64, max_fen: i64) -> Option<pb::AmountRule
         r#type: r#type.into(),
         min_fen,
         max_fen,
+        ..Default::default()
     })
 }
 

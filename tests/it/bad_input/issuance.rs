@@ -225,6 +225,7 @@ async fn reads(db: TestDb) {
     let get = pb::GetIssuanceRequest {
         shop_id: SHOP,
         r#ref: Some(Ref::IssuanceId(sent.issuance_id)),
+        ..Default::default()
     };
     refused!(table, issuances.get_issuance, get, {
         "#6 neither id nor number": |r| r.r#ref = None => bad(&[("issuance_id", "FIELD_REQUIRED")]),
@@ -274,24 +275,25 @@ async fn reads(db: TestDb) {
     tampered.replace_range(4..5, if &token[4..5] == "B" { "C" } else { "B" });
     let filter = |filter: pb::IssuanceFilter| Some(filter);
     refused!(table, issuances.list_issuances, pb::ListIssuancesRequest { page_token: token.clone(), ..list }, {
-        "#27 a negative page": |r| r.page_size = -1 => bad(&[("page_size", "OUT_OF_RANGE")]),
-        "#47 no token": |r| r.page_token = "xyz".into() => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
-        "#47 a tampered token": |r| r.page_token = tampered.clone() => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
-        "#47 a token of another shop": |r| r.shop_id = OTHER => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
-        "#47 a token of another filter": |r| r.filter = filter(pb::IssuanceFilter { source: 1, ..Default::default() })
-            => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
-        "#28 a filter of nonsense": |r| {
-            r.page_token.clear();
-            r.filter = filter(pb::IssuanceFilter {
-                campaign_id: -1, batch_id: -1, states: vec![1, 0, 99], source: 7, uid: "%' --".into(),
-                create_time_from: time(-1), create_time_to: time(i64::MAX),
-            });
-        } => bad(&[("filter.campaign_id", "ID_INVALID"), ("filter.batch_id", "ID_INVALID"), ("filter.states[1]", "ENUM_UNKNOWN"),
-                   ("filter.states[2]", "ENUM_UNKNOWN"), ("filter.source", "ENUM_UNKNOWN"), ("filter.uid", "ID_INVALID"),
-                   ("filter.create_time_from", "TIME_RANGE_INVALID"), ("filter.create_time_to", "TIME_RANGE_INVALID")]),
-        "a time that runs back": |r| { r.page_token.clear(); r.filter = filter(pb::IssuanceFilter {
-                create_time_from: time(2), create_time_to: time(1), ..Default::default() }); }
-            => bad(&[("filter.create_time_to", "TIME_RANGE_INVALID")]),
+            "#27 a negative page": |r| r.page_size = -1 => bad(&[("page_size", "OUT_OF_RANGE")]),
+            "#47 no token": |r| r.page_token = "xyz".into() => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
+            "#47 a tampered token": |r| r.page_token = tampered.clone() => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
+            "#47 a token of another shop": |r| r.shop_id = OTHER => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
+            "#47 a token of another filter": |r| r.filter = filter(pb::IssuanceFilter { source: 1, ..Default::default() })
+                => bad(&[("page_token", "PAGE_TOKEN_INVALID")]),
+            "#28 a filter of nonsense": |r| {
+                r.page_token.clear();
+                r.filter = filter(pb::IssuanceFilter {
+                    campaign_id: -1, batch_id: -1, states: vec![1, 0, 99], source: 7, uid: "%' --".into(),
+                    create_time_from: time(-1), create_time_to: time(i64::MAX),
+    ..Default::default()
     });
+            } => bad(&[("filter.campaign_id", "ID_INVALID"), ("filter.batch_id", "ID_INVALID"), ("filter.states[1]", "ENUM_UNKNOWN"),
+                       ("filter.states[2]", "ENUM_UNKNOWN"), ("filter.source", "ENUM_UNKNOWN"), ("filter.uid", "ID_INVALID"),
+                       ("filter.create_time_from", "TIME_RANGE_INVALID"), ("filter.create_time_to", "TIME_RANGE_INVALID")]),
+            "a time that runs back": |r| { r.page_token.clear(); r.filter = filter(pb::IssuanceFilter {
+                    create_time_from: time(2), create_time_to: time(1), ..Default::default() }); }
+                => bad(&[("filter.create_time_to", "TIME_RANGE_INVALID")]),
+        });
     table.finish().await;
 }

@@ -172,6 +172,7 @@ impl Audit<'_> {
                 let request = pb::GetIssuanceRequest {
                     shop_id: SHOP,
                     r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(first.0)),
+                    ..Default::default()
                 };
                 let found = client.issuances().get_issuance(request).await;
                 let found = found.map_err(|status| status.to_string())?.into_inner();

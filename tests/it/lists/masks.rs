@@ -41,6 +41,7 @@ async fn nobody_is_named(db: TestDb) {
     let get = pb::GetRecipientRequest {
         shop_id: SHOP,
         r#ref: by,
+        ..Default::default()
     };
     let found = client
         .audience()

@@ -150,6 +150,7 @@ async fn own(client: &Client, shop_id: i64, account_id: i64, appid: &str) -> Own
     let person = pb::GetRecipientRequest {
         shop_id,
         r#ref: Some(pb::get_recipient_request::Ref::Uid(uid.clone())),
+        ..Default::default()
     };
     let person = client.audience().get_recipient(person).await.unwrap();
     Own {

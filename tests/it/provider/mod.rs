@@ -11,6 +11,7 @@ use std::time::Duration;
 use hongbao::domain::Fen;
 use hongbao::domain::machine::Protocol;
 use hongbao::domain::outcome::{Rejection, RejectionKind, SendOutcome};
+use hongbao::domain::packet::Kind;
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
 use hongbao::provider::{ApiKey, Credential, Payment, Provider, Timeouts};
 use hongbao::simulator::{Merchant, Simulator};
@@ -52,6 +53,9 @@ pub(super) fn payment(merchant: &Merchant, n: u32, openid: &str) -> Payment {
             scene_id: None,
         },
         client_ip: "192.168.0.1".to_owned(),
+        kind: Kind::Normal,
+        total_num: 1,
+        risk_info: None,
     }
 }
 

@@ -130,6 +130,7 @@ impl Client {
                 r#type: pb::AmountType::Fixed.into(),
                 min_fen: 100,
                 max_fen: 100,
+                ..Default::default()
             }),
             texts: Some(texts()),
             account_id,
@@ -227,6 +228,7 @@ impl Client {
         let request = pb::GetIssuanceRequest {
             shop_id,
             r#ref: Some(pb::get_issuance_request::Ref::IssuanceId(issuance_id)),
+            ..Default::default()
         };
         self.issuances()
             .get_issuance(request)
