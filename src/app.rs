@@ -97,7 +97,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             wake: Arc::clone(&wake),
         },
         store: store.clone(),
-        issuer: Issuer::start(store.clone(), Arc::clone(&wake), &tracker),
+        issuer: Issuer::start(store.clone(), metrics.clone(), Arc::clone(&wake), &tracker),
         providers: Arc::clone(&providers),
         identity: Identity::new(store.clone()),
         wake: Arc::clone(&wake),

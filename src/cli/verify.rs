@@ -127,6 +127,15 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
                     Theirs::Refund => matches!(mine.state, State::Failed | State::Received),
                     Theirs::Failed => mine.state == State::Received,
                 };
+                let came_back = (payment.state == Theirs::Refund, mine.refunded);
+                if let (true, Some(refunded)) = came_back
+                    && refunded.0 != payment.returned_fen
+                {
+                    broken.push(format!(
+                        "{} fen of {number} came back, and {} fen here",
+                        payment.returned_fen, refunded.0
+                    ));
+                }
                 if contrary {
                     broken.push(format!(
                         "{number} is {:?} there and {} here",
@@ -137,12 +146,14 @@ pub fn differences(ours: &BTreeMap<String, Number>, theirs: &[simulator::Payment
             }
         }
     }
-    // Two numbers of one packet may both have been paid only if the first came back.
+    // Two numbers of one packet may both have been paid only if the first came back whole.
     let mut out: BTreeMap<i64, usize> = BTreeMap::new();
     for (number, mine) in ours {
-        let kept = paid
-            .get(number.as_str())
-            .is_some_and(|p| !matches!(p.state, Theirs::Refund | Theirs::Failed));
+        let kept = paid.get(number.as_str()).is_some_and(|p| match p.state {
+            Theirs::Failed => false,
+            Theirs::Refund => p.returned_fen < p.amount_fen,
+            Theirs::Sending | Theirs::Sent | Theirs::Received | Theirs::RfundIng => true,
+        });
         *out.entry(mine.issuance.0).or_default() += usize::from(kept);
     }
     broken.extend(

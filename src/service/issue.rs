@@ -14,10 +14,13 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::domain::id::{BatchId, IssuanceId, ShopId};
 use crate::domain::{Error, Reason, Result};
+use crate::store::Call;
 use crate::store::Store;
 use crate::store::entity::{issuance, issuance_batch};
 use crate::store::issue::{Command, Issued};
 use crate::store::read::ByIssuance;
+use crate::store::request::Written;
+use crate::telemetry::Metrics;
 
 /// Calls that wait for their turn at most; more are refused as overload.
 const QUEUE_MAX: usize = 1_024;
@@ -35,6 +38,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub struct Issuer {
     store: Store,
+    metrics: Metrics,
     queue: mpsc::Sender<Job>,
 }
 
@@ -42,10 +46,19 @@ impl Issuer {
     /// Starts the task that accepts. It ends when the last issuer is dropped.
     /// `wake` is told whenever there is something to dispatch.
     #[must_use]
-    pub fn start(store: Store, wake: std::sync::Arc<Notify>, tracker: &TaskTracker) -> Self {
+    pub fn start(
+        store: Store,
+        metrics: Metrics,
+        wake: std::sync::Arc<Notify>,
+        tracker: &TaskTracker,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         tracker.spawn(accept_all(store.clone(), jobs, wake));
-        Self { store, queue }
+        Self {
+            store,
+            metrics,
+            queue,
+        }
     }
 
     /// Accepts the packets of one call, all or none.
@@ -69,6 +82,39 @@ impl Issuer {
                 "the server shuts down; repeat with the same request_id".to_owned(),
             )
         })?
+    }
+
+    /// Withdraws what is queued of a batch. What is left when the time is over is
+    /// withdrawn by the dispatcher, when it would be sent.
+    ///
+    /// # Errors
+    /// BATCH_NOT_FOUND.
+    pub async fn cancel_batch(
+        &self,
+        call: Call,
+        shop: ShopId,
+        id: BatchId,
+        until: Instant,
+    ) -> Result<Written<issuance_batch::Model>> {
+        let (actor, trial) = (call.actor.clone(), call.validate_only);
+        let done = self.store.cancel_batch(call, shop, id).await?;
+        if trial {
+            return Ok(done);
+        }
+        let mut withdrawn = 0;
+        loop {
+            let some = self.store.withdraw(id, actor.clone()).await?;
+            self.metrics.transitions("QUEUED", "CANCELLED", some);
+            withdrawn += some;
+            if some == 0 || clock::monotonic_tokio() >= until {
+                break;
+            }
+        }
+        tracing::info!(batch_id = id.0, withdrawn, "batch {id} is cancelled");
+        Ok(Written {
+            row: self.store.batch(shop, id).await?,
+            replayed: done.replayed,
+        })
     }
 
     /// Waits until a batch is settled, or until then.

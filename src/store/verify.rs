@@ -232,6 +232,8 @@ pub struct Number {
     pub amount: Fen,
     /// Where its attempt stands.
     pub state: State,
+    /// How much came back, where it is the packet's latest number and has ended so.
+    pub refunded: Option<Fen>,
 }
 
 impl Store {
@@ -268,15 +270,19 @@ impl Store {
         let mut numbers = BTreeMap::new();
         let mut after = AttemptId(0);
         loop {
-            let rows: Vec<(AttemptId, IssuanceId, String, State, Fen)> = attempt::Entity::find()
+            type Row = (AttemptId, IssuanceId, String, State, i32, Fen, i32, Fen);
+            let rows: Vec<Row> = attempt::Entity::find()
                 .select_only()
                 .columns([
                     attempt::Column::Id,
                     attempt::Column::IssuanceId,
                     attempt::Column::MchBillno,
                     attempt::Column::State,
+                    attempt::Column::AttemptNo,
                 ])
                 .column(issuance::Column::AmountFen)
+                .column(issuance::Column::AttemptCount)
+                .column(issuance::Column::RefundedFen)
                 .join(
                     JoinType::InnerJoin,
                     attempt::Entity::belongs_to(issuance::Entity)
@@ -296,19 +302,16 @@ impl Store {
                 return Ok(numbers);
             };
             after = last.0;
-            numbers.extend(
-                rows.into_iter()
-                    .map(|(_, issuance, number, state, amount)| {
-                        (
-                            number,
-                            Number {
-                                issuance,
-                                amount,
-                                state,
-                            },
-                        )
-                    }),
-            );
+            for (_, issuance, number, state, attempt_no, amount, attempt_count, refunded) in rows {
+                let ended = state == State::Refunded && attempt_no == attempt_count;
+                let number_of = Number {
+                    issuance,
+                    amount,
+                    state,
+                    refunded: (ended && refunded > Fen::ZERO).then_some(refunded),
+                };
+                numbers.insert(number, number_of);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ fn ours(number: &str, issuance: i64, state: State) -> (String, Number) {
         issuance: IssuanceId(issuance),
         amount: Fen(100),
         state,
+        refunded: None,
     };
     (number.to_owned(), number_here)
 }

@@ -12,6 +12,7 @@ mod chaos;
 mod differences;
 mod dispatching;
 mod doubt;
+mod fault_table;
 mod fence;
 mod golden;
 mod idempotency;

@@ -5,6 +5,9 @@
 //! accepted by a server that does not dispatch and sent by a second one, so that
 //! the two halves can be told apart.
 
+mod group;
+mod lists;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

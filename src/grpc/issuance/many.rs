@@ -258,17 +258,8 @@ pub(super) async fn cancel(
     );
     let id = fields.id(r.batch_id, "batch_id", BatchId::parse);
     let (call, id) = fields.finish(call.zip(id))?;
-    let actor = call.actor.clone();
-    let done = backend.store.cancel_batch(call, shop, id).await?;
-    let mut row = done.row;
-    if !r.validate_only {
-        // What is left at the deadline is withdrawn when it would be sent.
-        while backend.store.withdraw(id, actor.clone()).await?
-            && crate::clock::monotonic_tokio() < until
-        {}
-        row = backend.store.batch(shop, id).await?;
-    }
-    let shown = backend.store.with_campaigns(vec![row]).await?;
+    let done = backend.issuer.cancel_batch(call, shop, id, until).await?;
+    let shown = backend.store.with_campaigns(vec![done.row]).await?;
     let shown = shown.first().map(|(row, of)| render_batch(row, of));
     Ok(pb::CancelBatchResponse {
         batch: Some(shown.ok_or_else(|| Error::internal("a batch vanished", "cancel"))?),

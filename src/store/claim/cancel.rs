@@ -81,11 +81,12 @@ impl Store {
         .await
     }
 
-    /// Withdraws some of what is queued of a cancelled batch. False when nothing is left.
+    /// Withdraws some of what is queued of a cancelled batch: how many; none are left
+    /// when there are none.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn withdraw(&self, batch: BatchId, actor: String) -> Result<bool> {
+    pub async fn withdraw(&self, batch: BatchId, actor: String) -> Result<u64> {
         self.write(move |tx| {
             let actor = actor.clone();
             Box::pin(async move {
@@ -97,9 +98,9 @@ impl Store {
                     .lock_exclusive()
                     .all(tx)
                     .await?;
-                let more = u64::try_from(rows.len()).is_ok_and(|found| found >= WITHDRAW_MAX);
+                let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
                 tx.cancel(rows, BATCH_CANCELLED, &actor).await?;
-                Ok(more)
+                Ok(count)
             })
         })
         .await

@@ -37,8 +37,8 @@ pub(super) use single::risk_info_column;
 pub const MEMBERS_MAX: usize = 100_000;
 /// Packets refused alone that a result names at most.
 const REFUSED_SHOWN: usize = 1_000;
-/// Groups may grow between the look at them and the transaction.
-const GROWTH: usize = 256;
+/// Groups may grow by this much, and a fiftieth, between the look at them and the transaction.
+const GROWTH: usize = 16;
 
 /// One call that asks for packets.
 #[derive(Clone, Debug)]
@@ -183,7 +183,10 @@ impl Store {
             Wanted::Users { uids, .. } => (1, uids.len()),
             Wanted::Groups { groups, .. } => {
                 let members = self.members_of(shop, groups).await?;
-                (groups.len(), members.min(MEMBERS_MAX) + GROWTH)
+                (
+                    groups.len(),
+                    members.min(MEMBERS_MAX) + members / 50 + GROWTH,
+                )
             }
             Wanted::Scan(_) | Wanted::Single(_) => (0, 1),
         };

@@ -76,6 +76,19 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// One that answers at once, in time that runs so fast.
+    pub fn start_plain(folder: &Path, time_scale: u32) -> Self {
+        let books = folder.join("books.jsonl");
+        let mut command = binary();
+        command
+            .args(["simulate", "--listen", "127.0.0.1:0"])
+            .args(["--admin-listen", "127.0.0.1:0", "--books"])
+            .arg(&books)
+            .args(["--balance-fen", "1000000000000"])
+            .args(["--time-scale", &time_scale.to_string()]);
+        Self::spawn(command, books)
+    }
+
     pub fn start(folder: &Path, seed: u64, misbehaves: bool) -> Self {
         let books = folder.join("books.jsonl");
         let mut command = binary();
@@ -96,6 +109,10 @@ impl Provider {
                 command.args(["--fault", &format!("query:{name}={odds}")]);
             }
         }
+        Self::spawn(command, books)
+    }
+
+    fn spawn(mut command: Command, books: PathBuf) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
             .lines()
@@ -175,9 +192,15 @@ impl Server {
 
     /// Makes the app that calls, as an operator would, and returns its key.
     pub fn create_app(&self) -> String {
+        self.create_app_with(&[])
+    }
+
+    /// The same with more environment.
+    pub fn create_app_with(&self, environment: &[(&str, &str)]) -> String {
         let made = binary()
             .args(["app", "create", "--name", "load", "--config"])
             .arg(&self.config)
+            .envs(environment.iter().copied())
             .output()
             .unwrap();
         let printed = String::from_utf8(made.stdout).unwrap();
@@ -231,6 +254,24 @@ impl Server {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What this process holds in memory, in MiB.
+    pub fn memory(&self) -> u64 {
+        self.status_mib("VmRSS:")
+    }
+
+    /// The most that it has held.
+    pub fn memory_peak(&self) -> u64 {
+        self.status_mib("VmHWM:")
+    }
+
+    fn status_mib(&self, line: &str) -> u64 {
+        let pid = self.process.as_ref().unwrap().0.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let found = status.lines().find_map(|text| text.strip_prefix(line));
+        let kib = found.unwrap().trim().trim_end_matches(" kB");
+        kib.trim().parse::<u64>().unwrap() / 1_024
     }
 
     /// What this process has handed to the disk so far, as Linux counts it.

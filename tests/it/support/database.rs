@@ -180,6 +180,17 @@ impl Server {
         pg_start(is_root(), &self.folder, self.port);
     }
 
+    /// How much its log holds.
+    pub fn log_size(&self) -> usize {
+        std::fs::read(self.folder.join("log")).unwrap().len()
+    }
+
+    /// What it has logged since then.
+    pub fn log_since(&self, mark: usize) -> String {
+        let log = std::fs::read(self.folder.join("log")).unwrap();
+        String::from_utf8_lossy(&log[mark..]).into_owned()
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
