@@ -44,6 +44,7 @@ pub struct DemoArgs {
 /// Two hours a second: a day, after which untaken packets come back, is 12 seconds.
 const TIME_SCALE: u32 = 7_200;
 const SHOP: i64 = 1;
+const GROUP: i64 = 7;
 const BUDGET_FEN: i64 = 500_000;
 /// After this long something hangs.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -5,9 +5,10 @@
 //! accepts it in the next one. Under light load that is one call at once and no
 //! delay; under heavy load the hot row of a campaign is locked once for all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,8 @@ struct Job {
 pub struct Issuer {
     store: Store,
     metrics: Metrics,
+    wake: Arc<Notify>,
+    large: Arc<Semaphore>,
     queue: mpsc::Sender<Job>,
 }
 
@@ -46,17 +49,14 @@ impl Issuer {
     /// Starts the task that accepts. It ends when the last issuer is dropped.
     /// `wake` is told whenever there is something to dispatch.
     #[must_use]
-    pub fn start(
-        store: Store,
-        metrics: Metrics,
-        wake: std::sync::Arc<Notify>,
-        tracker: &TaskTracker,
-    ) -> Self {
+    pub fn start(store: Store, metrics: Metrics, wake: Arc<Notify>, tracker: &TaskTracker) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        tracker.spawn(accept_all(store.clone(), jobs, wake));
+        tracker.spawn(accept_all(store.clone(), jobs, Arc::clone(&wake)));
         Self {
             store,
             metrics,
+            wake,
+            large: Arc::new(Semaphore::new(1)),
             queue,
         }
     }
@@ -68,6 +68,9 @@ impl Issuer {
     pub async fn issue(&self, command: Command) -> Result<Issued> {
         if command.call.validate_only {
             return accept_one(&self.store, command).await;
+        }
+        if command.wanted.is_large() {
+            return self.issue_large(command).await;
         }
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Job { command, reply }).map_err(|_| {
@@ -82,6 +85,27 @@ impl Issuer {
                 "the server shuts down; repeat with the same request_id".to_owned(),
             )
         })?
+    }
+
+    /// Accepts a send to groups: seconds of work, so it goes beside the queue, one at a
+    /// time, and keeps nobody waiting who sends to few.
+    async fn issue_large(&self, command: Command) -> Result<Issued> {
+        let turn = self.large.acquire().await;
+        let _turn = turn.map_err(|e| Error::internal("the turn is closed", e))?;
+        let since = clock::monotonic();
+        let issued = accept_one(&self.store, command).await?;
+        self.wake.notify_waiters();
+        for batch in &issued.batches {
+            tracing::info!(
+                batch_id = batch.id.0,
+                packets = batch.requested_count,
+                refused = batch.refused_count,
+                took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "batch {} is accepted",
+                batch.id
+            );
+        }
+        Ok(issued)
     }
 
     /// Withdraws what is queued of a batch. What is left when the time is over is
@@ -183,7 +207,7 @@ impl Pause {
     }
 }
 
-async fn accept_all(store: Store, mut jobs: mpsc::Receiver<Job>, wake: std::sync::Arc<Notify>) {
+async fn accept_all(store: Store, mut jobs: mpsc::Receiver<Job>, wake: Arc<Notify>) {
     let mut next = None;
     loop {
         let Some(first) = (match next.take() {

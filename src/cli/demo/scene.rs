@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tonic::transport::Channel;
 
-use super::{BUDGET_FEN, PATIENCE, SHOP};
+use super::{BUDGET_FEN, GROUP, PATIENCE, SHOP};
 use crate::app::Running;
 use crate::domain::Fen;
 use crate::grpc::client::{Authorized, Bearer};
@@ -65,6 +65,10 @@ impl Demo {
             shop_ids: vec![SHOP],
             sends_per_second: 1_000,
             queries_per_second: 2_000,
+            capabilities: vec![
+                pb::ProviderCapability::Fission.into(),
+                pb::ProviderCapability::MiniProgram.into(),
+            ],
             ..Default::default()
         };
         let account = admin
@@ -128,6 +132,14 @@ impl Demo {
     async fn upsert(&self, appid: &str, people: u32) -> anyhow::Result<()> {
         let mut audience =
             AudienceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
+        let group = pb::UpsertGroupRequest {
+            shop_id: SHOP,
+            request_id: "demo-group".into(),
+            wx_group_id: GROUP,
+            name: "Regulars".into(),
+            ..Default::default()
+        };
+        audience.upsert_group(group).await?;
         let recipients = (1..=people).map(|n| pb::RecipientInput {
             uid: format!("user-{n}"),
             nickname: format!("用户{n}"),
@@ -142,6 +154,7 @@ impl Demo {
             shop_id: SHOP,
             request_id: "demo-audience".into(),
             recipients: recipients.collect(),
+            wx_group_ids: vec![GROUP],
             ..Default::default()
         };
         audience.upsert_recipients(request).await?;
@@ -149,19 +162,20 @@ impl Demo {
     }
 
     pub(super) async fn send(&self, campaign_id: i64, people: u32) -> anyhow::Result<i64> {
-        let request = pb::SendToUsersRequest {
+        let request = pb::SendToGroupsRequest {
             shop_id: SHOP,
             request_id: "demo-send".into(),
             campaign_id,
-            uids: (1..=people).map(|n| format!("user-{n}")).collect(),
+            wx_group_ids: vec![GROUP],
             source: pb::IssuanceSource::Lottery.into(),
             ..Default::default()
         };
-        let sent = self.issuances().send_to_users(request).await?.into_inner();
-        let batch = sent.batch.context("a send without batch")?;
+        let sent = self.issuances().send_to_groups(request).await?.into_inner();
+        let batch = sent.batches.into_iter().next();
+        let batch = batch.context("a send without batch")?;
         writeln!(
             std::io::stdout(),
-            "accepted {people} red packets, {} yuan, in one transaction",
+            "accepted {people} red packets for a group, {} yuan, in one transaction",
             Fen(batch.amount_fen)
         )?;
         Ok(batch.batch_id)

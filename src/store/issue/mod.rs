@@ -113,10 +113,17 @@ impl Wanted {
     pub fn size(&self) -> usize {
         match self {
             Self::Users { uids, .. } => uids.len(),
-            // More than any other call: never together with one.
             Self::Groups { .. } => MEMBERS_MAX,
             Self::Scan(_) | Self::Single(_) => 1,
         }
+    }
+}
+
+impl Wanted {
+    /// Whether it takes a transaction of its own.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Groups { .. })
     }
 }
 
