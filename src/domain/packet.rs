@@ -54,6 +54,7 @@ impl Capability {
 }
 
 /// The kind of merchant that pays (seed 001: gateway_type).
+#[expect(clippy::enum_variant_names, reason = "the names are seed 001's")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(
     rs_type = "String",

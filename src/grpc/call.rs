@@ -53,3 +53,20 @@ macro_rules! body {
     };
 }
 pub(super) use body;
+
+/// The name of a write: the method, its request without what may differ in a repeat
+/// (its name, whether it is tried, and the fields that are listed), and its shop.
+macro_rules! parse_call {
+    ($fields:expr, $caller:expr, $method:literal, $shop:expr, $request:expr, $message:ident $(, $field:ident)*) => {
+        $crate::grpc::call::call(
+            $fields,
+            $caller,
+            $method,
+            $shop,
+            &$request.request_id,
+            $request.validate_only,
+            &$crate::grpc::call::body!($message, $request, request_id, validate_only $(, $field)*),
+        )
+    };
+}
+pub(super) use parse_call;

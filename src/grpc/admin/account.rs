@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Backend, Caller, Fields, NAME_RULE, body, call, check_count, convert, parse_shops, pb,
+    Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb,
 };
 use crate::domain::id::AccountId;
 use crate::domain::machine::Protocol;
@@ -25,15 +25,13 @@ pub(super) async fn create_account(
     r: &pb::CreateProviderAccountRequest,
 ) -> Result<pb::CreateProviderAccountResponse> {
     let mut fields = Fields::default();
-    let body = body!(CreateProviderAccountRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CreateProviderAccount",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CreateProviderAccountRequest
     );
     let new = parse_account(&mut fields, r);
     let (call, new) = fields.finish(call.zip(new))?;
@@ -159,15 +157,13 @@ pub(super) async fn update_account(
     r: &pb::UpdateProviderAccountRequest,
 ) -> Result<pb::UpdateProviderAccountResponse> {
     let mut fields = Fields::default();
-    let body = body!(UpdateProviderAccountRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "UpdateProviderAccount",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        UpdateProviderAccountRequest
     );
     let id = fields.id(r.account_id, "account_id", AccountId::parse);
     let mut rate = |path: &str, raw: Option<i32>| {

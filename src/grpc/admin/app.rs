@@ -1,7 +1,7 @@
 //! Apps, grants and keys.
 
 use super::{
-    Backend, Caller, Fields, NAME_RULE, body, call, check_count, convert, parse_shops, pb,
+    Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb,
 };
 use crate::domain::grant::{Grant, Shops};
 use crate::domain::id::{AppId, ShopId};
@@ -20,16 +20,7 @@ pub(super) async fn create_app(
     r: &pb::CreateAppRequest,
 ) -> Result<pb::CreateAppResponse> {
     let mut fields = Fields::default();
-    let body = body!(CreateAppRequest, r, request_id, validate_only);
-    let call = call(
-        &mut fields,
-        caller,
-        "CreateApp",
-        None,
-        &r.request_id,
-        r.validate_only,
-        &body,
-    );
+    let call = parse_call!(&mut fields, caller, "CreateApp", None, r, CreateAppRequest);
     let name = fields.name(&r.name, "name", Code::parse, Reason::IdInvalid, NAME_RULE);
     let default_shop = fields.optional_id(r.default_shop_id, "default_shop_id", ShopId::parse);
     check_count(&mut fields, "grants", r.grants.len(), 20);
@@ -121,15 +112,13 @@ pub(super) async fn create_key(
     r: &pb::CreateApiKeyRequest,
 ) -> Result<pb::CreateApiKeyResponse> {
     let mut fields = Fields::default();
-    let body = body!(CreateApiKeyRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CreateApiKey",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CreateApiKeyRequest
     );
     let id = fields.id(r.app_id, "app_id", AppId::parse);
     let (call, id) = fields.finish(call.zip(id))?;
@@ -153,15 +142,13 @@ pub(super) async fn revoke_key(
     r: &pb::RevokeApiKeyRequest,
 ) -> Result<pb::RevokeApiKeyResponse> {
     let mut fields = Fields::default();
-    let body = body!(RevokeApiKeyRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "RevokeApiKey",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        RevokeApiKeyRequest
     );
     let rule = "the second field of the key";
     let id = fields.name(&r.key_id, "key_id", Code::parse, Reason::IdInvalid, rule);

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::auth::Caller;
-use super::call::{body, call};
+use super::call::parse_call;
 use super::parse::Fields;
 use super::pb::admin_service_server::AdminService;
 use super::server::Backend;

@@ -1,6 +1,6 @@
 //! Shops, their branches and their accounts by kind of merchant.
 
-use super::{Backend, Caller, Fields, SHOP_ID_MAX, body, call, convert, page, pb};
+use super::{Backend, Caller, Fields, SHOP_ID_MAX, convert, page, parse_call, pb};
 use crate::domain::id::{AccountId, BranchId, ShopId};
 use crate::domain::{Reason, Result};
 use crate::store::entity::shop_branch;
@@ -12,15 +12,13 @@ pub(super) async fn create_shop(
     r: &pb::CreateShopRequest,
 ) -> Result<pb::CreateShopResponse> {
     let mut fields = Fields::default();
-    let body = body!(CreateShopRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CreateShop",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CreateShopRequest
     );
     let id = fields.optional_id(r.shop_id, "shop_id", |raw| {
         ShopId::parse(raw).filter(|id| id.0 <= SHOP_ID_MAX)
@@ -49,15 +47,13 @@ pub(super) async fn create_branch(
     r: &pb::CreateBranchRequest,
 ) -> Result<pb::CreateBranchResponse> {
     let mut fields = Fields::default();
-    let body = body!(CreateBranchRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CreateBranch",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CreateBranchRequest
     );
     let shop = parse_shop(&mut fields, r.shop_id);
     let branch = fields.id(r.shop_sub_id, "shop_sub_id", |raw| {
@@ -102,15 +98,13 @@ pub(super) async fn set_gateways(
     r: &pb::SetShopGatewaysRequest,
 ) -> Result<pb::SetShopGatewaysResponse> {
     let mut fields = Fields::default();
-    let body = body!(SetShopGatewaysRequest, r, request_id, validate_only);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "SetShopGateways",
         None,
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        SetShopGatewaysRequest
     );
     let shop = parse_shop(&mut fields, r.shop_id);
     let mut map = Gateways::new();

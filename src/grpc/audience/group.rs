@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Backend, Caller, Fields, body, call, convert, page, pb};
+use super::{Backend, Caller, Fields, convert, page, parse_call, pb};
 use crate::domain::id::GroupId;
 use crate::domain::text::Uid;
 use crate::domain::{Reason, Result};
@@ -20,15 +20,14 @@ pub(super) async fn upsert(
 ) -> Result<pb::UpsertGroupResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(UpsertGroupRequest, r, request_id, validate_only, shop_id);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "UpsertGroup",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        UpsertGroupRequest,
+        shop_id
     );
     let id = fields.optional_id(r.wx_group_id, "wx_group_id", |raw| {
         GroupId::parse(raw).filter(|id| id.0 <= GROUP_ID_MAX)
@@ -53,21 +52,14 @@ pub(super) async fn set_members(
 ) -> Result<pb::SetGroupMembersResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(
-        SetGroupMembersRequest,
-        r,
-        request_id,
-        validate_only,
-        shop_id
-    );
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "SetGroupMembers",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        SetGroupMembersRequest,
+        shop_id
     );
     let id = fields.id(r.wx_group_id, "wx_group_id", GroupId::parse);
     let count = r.add_uids.len() + r.remove_uids.len();

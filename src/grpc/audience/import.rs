@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use tonic::{Status, Streaming};
 
 use super::people::{PEOPLE_MAX, parse_person};
-use super::{Backend, Caller, Fields, GROUPS_MAX, body, call, parse_groups, pb, status};
+use super::{Backend, Caller, Fields, GROUPS_MAX, parse_groups, pb, status};
 use crate::domain::error::Violation;
 use crate::domain::id::{GroupId, ShopId};
 use crate::domain::{Error, Reason, Result};
+use crate::grpc::call::{body, call};
 use crate::store::audience::Person;
 
 /// Refusals that an answer names.

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
-use super::call::{body, call};
+use super::call::parse_call;
 use super::issuance::parse_groups;
 use super::parse::Fields;
 use super::pb::audience_service_server::AudienceService;
@@ -119,21 +119,14 @@ async fn upsert(
 ) -> Result<pb::UpsertRecipientsResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(
-        UpsertRecipientsRequest,
-        r,
-        request_id,
-        validate_only,
-        shop_id
-    );
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "UpsertRecipients",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        UpsertRecipientsRequest,
+        shop_id
     );
     let people = parse_people(&mut fields, &r.recipients);
     let groups = parse_groups(&mut fields, &r.wx_group_ids, GROUPS_MAX);

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::auth::Caller;
-use super::call::{body, call};
+use super::call::{body, call, parse_call};
 use super::parse::Fields;
 use super::pb::campaign_service_server::CampaignService;
 use super::server::Backend;

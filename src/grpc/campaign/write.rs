@@ -1,6 +1,6 @@
 //! Reading what a campaign is to be, or to become.
 
-use super::{Backend, Caller, Fields, Write, body, call, convert, pb};
+use super::{Backend, Caller, Fields, Write, body, convert, parse_call, pb};
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::CampaignKind;
 use crate::domain::id::{AccountId, ShopId};
@@ -22,15 +22,14 @@ pub(super) async fn create(
 ) -> Result<Written<Campaign>> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(CreateCampaignRequest, r, request_id, validate_only, shop_id);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CreateCampaign",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CreateCampaignRequest,
+        shop_id
     );
     let draft = parse_draft(&mut fields, shop, r);
     let (call, draft) = fields.finish(call.zip(draft))?;

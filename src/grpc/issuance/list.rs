@@ -7,8 +7,7 @@ use super::render::{Shows, render, render_batch};
 use super::{Backend, Caller, convert, page, pb};
 use crate::domain::id::{BatchId, CampaignId, GroupId};
 use crate::domain::{Reason, Result, Timestamp};
-use crate::store::list::{Order, Part, Place};
-use crate::store::packets::{BatchFilter, Filter, place};
+use crate::store::list::{BatchFilter, Filter, Order, Part, Place, place};
 
 /// Rows that a caller may skip; whoever wants to go further pages by token.
 const SKIP_MAX: i64 = 10_000;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::call::{body, call};
+use super::call::parse_call;
 use super::parse::Fields;
 use super::render::{render_batch, render_refused};
 use super::{Backend, Caller, convert, pb};
@@ -30,22 +30,15 @@ pub(super) async fn to_users(
 ) -> Result<pb::SendToUsersResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(
-        SendToUsersRequest,
-        r,
-        request_id,
-        validate_only,
-        shop_id,
-        wait
-    );
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "SendToUsers",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        SendToUsersRequest,
+        shop_id,
+        wait
     );
     let campaign = fields.id(r.campaign_id, "campaign_id", CampaignId::parse);
     let source = fields.choice(r.source, "source", convert::parse_source);
@@ -84,22 +77,15 @@ pub(super) async fn to_groups(
 ) -> Result<pb::SendToGroupsResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(
-        SendToGroupsRequest,
-        r,
-        request_id,
-        validate_only,
-        shop_id,
-        wait
-    );
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "SendToGroups",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        SendToGroupsRequest,
+        shop_id,
+        wait
     );
     let campaign = fields.id(r.campaign_id, "campaign_id", CampaignId::parse);
     let source = fields.choice(r.source, "source", convert::parse_source);
@@ -246,15 +232,14 @@ pub(super) async fn cancel(
 ) -> Result<pb::CancelBatchResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(CancelBatchRequest, r, request_id, validate_only, shop_id);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "CancelBatch",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        CancelBatchRequest,
+        shop_id
     );
     let id = fields.id(r.batch_id, "batch_id", BatchId::parse);
     let (call, id) = fields.finish(call.zip(id))?;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use tokio::time::Instant;
 
-use super::call::{body, call};
+use super::call::parse_call;
 use super::parse::Fields;
 use super::render::{Shows, render};
 use super::{Backend, Caller, convert, pb};
@@ -27,22 +27,15 @@ pub(super) async fn send(
 ) -> Result<pb::SendRedPacketResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(
-        SendRedPacketRequest,
-        r,
-        request_id,
-        validate_only,
-        shop_id,
-        wait
-    );
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "SendRedPacket",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        SendRedPacketRequest,
+        shop_id,
+        wait
     );
     let campaign = fields.optional_id(r.campaign_id, "campaign_id", CampaignId::parse);
     let single = parse_single(&mut fields, r);
@@ -182,15 +175,14 @@ pub(super) async fn scan(
 ) -> Result<pb::ScanSendResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(ScanSendRequest, r, request_id, validate_only, shop_id);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "ScanSend",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        ScanSendRequest,
+        shop_id
     );
     let campaign = fields.id(r.campaign_id, "campaign_id", CampaignId::parse);
     let openid = fields.name(
@@ -230,15 +222,15 @@ pub(super) async fn resend(
 ) -> Result<pb::ResendResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let body = body!(ResendRequest, r, request_id, validate_only, shop_id, wait);
-    let call = call(
+    let call = parse_call!(
         &mut fields,
         caller,
         "Resend",
         Some(shop),
-        &r.request_id,
-        r.validate_only,
-        &body,
+        r,
+        ResendRequest,
+        shop_id,
+        wait
     );
     let id = fields.id(r.issuance_id, "issuance_id", IssuanceId::parse);
     let (call, id) = fields.finish(call.zip(id))?;

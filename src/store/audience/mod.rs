@@ -7,6 +7,7 @@ use crate::domain::{Error, Reason, Result};
 
 mod adopt;
 mod group;
+mod look;
 mod read;
 mod upsert;
 

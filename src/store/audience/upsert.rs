@@ -1,23 +1,22 @@
 //! Making and completing recipients: all or none for a call, each for himself in an
 //! import.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set};
+use sea_orm::{EntityTrait, Set};
 use serde::{Deserialize, Serialize};
 
 use super::super::Store;
 use super::super::entity::search_gram::Kind;
-use super::super::entity::{group_member, recipient, recipient_openid, shop_branch};
+use super::super::entity::{group_member, recipient, recipient_openid};
 use super::super::journal::insert_all;
 use super::super::request::{Call, Claimed, Written};
 use super::super::search::Named;
 use super::super::tx::{Fault, Tx, is_duplicate};
+use super::look::Look;
 use super::{Person, Refusal, SealedMobile, seal_mobile, seal_openid};
 use crate::domain::id::{BranchId, GroupId, RecipientId, ShopId};
-use crate::domain::text::Uid;
 use crate::domain::{Error, Reason, Result, missing};
 
 /// What an upsert did.
@@ -114,23 +113,6 @@ impl Store {
     }
 }
 
-/// What is known of people before they are written.
-#[derive(Default)]
-pub(super) struct Look {
-    /// Recipients by uid, locked.
-    pub(super) known: HashMap<Uid, recipient::Model>,
-    /// Recipients without uid whose openid somebody brings, by his place.
-    pub(super) nameless: HashMap<usize, BTreeSet<RecipientId>>,
-    /// Who cannot be taken.
-    pub(super) refusals: Vec<Refusal>,
-}
-
-impl Look {
-    fn is_refused(&self, index: usize) -> bool {
-        self.refusals.iter().any(|refusal| refusal.index == index)
-    }
-}
-
 impl Tx {
     async fn upsert(
         &self,
@@ -177,76 +159,6 @@ impl Tx {
             row,
             replayed: false,
         })
-    }
-
-    /// Who is there already, and who wants what belongs to somebody else.
-    async fn look(&self, store: &Store, shop: ShopId, people: &[Person]) -> Result<Look, Fault> {
-        let mut look = Look {
-            known: self.known(shop, people).await?,
-            ..Look::default()
-        };
-        self.look_at_branches(shop, people, &mut look).await?;
-        self.look_at_openids(store, shop, people, &mut look).await?;
-        self.look_at_mobiles(store, shop, people, &mut look).await?;
-        look.refusals.sort_by_key(|refusal| refusal.index);
-        Ok(look)
-    }
-
-    async fn known(
-        &self,
-        shop: ShopId,
-        people: &[Person],
-    ) -> Result<HashMap<Uid, recipient::Model>, Fault> {
-        let mut known = HashMap::new();
-        for chunk in people.chunks(500) {
-            let rows = recipient::Entity::find()
-                .filter(recipient::Column::ShopId.eq(shop))
-                .filter(recipient::Column::Uid.is_in(chunk.iter().map(|p| p.uid.clone())))
-                .lock_exclusive()
-                .all(self)
-                .await?;
-            known.extend(
-                rows.into_iter()
-                    .filter_map(|row| Some((row.uid.clone()?, row))),
-            );
-        }
-        Ok(known)
-    }
-
-    async fn look_at_branches(
-        &self,
-        shop: ShopId,
-        people: &[Person],
-        look: &mut Look,
-    ) -> Result<(), Fault> {
-        let named = people.iter().filter_map(|person| person.branch);
-        let named: BTreeSet<BranchId> = named.filter(|branch| branch.0 > 0).collect();
-        if named.is_empty() {
-            return Ok(());
-        }
-        let there: Vec<BranchId> = shop_branch::Entity::find()
-            .select_only()
-            .column(shop_branch::Column::ShopSubId)
-            .filter(shop_branch::Column::ShopId.eq(shop))
-            .filter(shop_branch::Column::ShopSubId.is_in(named))
-            .into_tuple()
-            .all(self)
-            .await?;
-        for (index, person) in people.iter().enumerate() {
-            if person
-                .branch
-                .is_some_and(|b| b.0 > 0 && !there.contains(&b))
-            {
-                look.refusals.push(Refusal {
-                    index,
-                    uid: person.uid.to_string(),
-                    field: "shop_sub_id".to_owned(),
-                    reason: Reason::BranchNotFound,
-                    message: "no such branch of this shop; CreateBranch makes one".to_owned(),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Writes those who are not refused.

@@ -219,7 +219,7 @@ struct Unit<'t> {
 
 /// What a command is to write.
 enum Prepared {
-    Many(Many),
+    Many(Box<Many>),
     One {
         packet: Box<issuance::Model>,
         scan: Option<Scan>,
@@ -303,7 +303,7 @@ impl Unit<'_> {
         let prepared = match &command.wanted {
             Wanted::Users { uids, pot } => {
                 standing.open_at(self.tx.now())?;
-                Prepared::Many(self.to_users(command, ground, uids, *pot).await?)
+                Prepared::Many(Box::new(self.to_users(command, ground, uids, *pot).await?))
             }
             Wanted::Groups {
                 groups,
@@ -312,7 +312,7 @@ impl Unit<'_> {
             } => {
                 standing.open_at(self.tx.now())?;
                 let many = self.to_groups(command, ground, groups, *every_group, *pot);
-                Prepared::Many(many.await?)
+                Prepared::Many(Box::new(many.await?))
             }
             Wanted::Single(single) => {
                 standing.open_at(self.tx.now())?;

@@ -94,7 +94,7 @@ impl Unit<'_> {
         ids: &Ids,
     ) -> Result<Issued, Fault> {
         match prepared {
-            Prepared::Many(many) => self.write_many(command, many, ids).await,
+            Prepared::Many(many) => self.write_many(command, &many, ids).await,
             Prepared::One { packet, scan } => {
                 if scan.is_some_and(|scan| scan.newcomer) {
                     self.write_newcomer(&packet).await?;
@@ -126,7 +126,7 @@ impl Unit<'_> {
         }
     }
 
-    async fn write_many(&self, command: &Command, many: Many, ids: &Ids) -> Result<Issued, Fault> {
+    async fn write_many(&self, command: &Command, many: &Many, ids: &Ids) -> Result<Issued, Fault> {
         let mut issued = Issued {
             resource: ids.batches.first().copied().unwrap_or(0),
             batch_ids: ids.batches.clone(),
@@ -305,7 +305,7 @@ impl Unit<'_> {
 fn first_come(fault: Fault) -> Fault {
     match fault {
         Fault::Db(error) if is_duplicate(&error) => Fault::Again,
-        other => other,
+        other @ (Fault::Db(_) | Fault::Refused(_) | Fault::Again) => other,
     }
 }
 

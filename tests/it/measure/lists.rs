@@ -17,8 +17,7 @@ use hongbao::domain::source::Source;
 use hongbao::domain::text::Uid;
 use hongbao::domain::{State, Timestamp};
 use hongbao::grpc::pb;
-use hongbao::store::list::{Order, Part, Place};
-use hongbao::store::packets::{BatchFilter, Filter};
+use hongbao::store::list::{BatchFilter, Filter, Order, Part, Place};
 use serde_json::Value;
 
 use crate::support::{Options, Raw, SHOP, Server, TestApp, TestDb};

@@ -7,13 +7,23 @@
 //! the first page and on the thousandth, and no filter ever walks past rows of
 //! other keys. What the index does not have is checked on the rows of its ranges.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement, Value};
 
-use crate::domain::State;
+use super::Store;
+use super::tx::to_error;
+use crate::domain::{Result, State};
+
+mod batches;
+mod issuances;
+
+pub use batches::BatchFilter;
+pub use issuances::{Filter, place};
 
 /// The order of a list.
+#[expect(clippy::enum_variant_names, reason = "an order says what comes first")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// By time, the newest first.
@@ -344,4 +354,37 @@ pub(super) async fn total(db: &impl ConnectionTrait, ranges: &[Ranges]) -> Resul
     let statement = Statement::from_sql_and_values(text.backend, text.sql, text.values);
     let row = Count::find_by_statement(statement).one(db).await?;
     Ok(row.map_or(0, |row| row.count))
+}
+
+/// A part of a list, and how many there are in all if that was asked.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The rows, in order.
+    pub rows: Vec<T>,
+    /// How many fit the filter, up to the bound of totals.
+    pub total: Option<i64>,
+}
+
+impl Store {
+    /// The ids of a part of a list, and how many it has in all if that is asked.
+    async fn found(
+        &self,
+        ranges: &[Ranges],
+        part: &Part,
+        with_total: bool,
+    ) -> Result<(Vec<i64>, Option<i64>)> {
+        let db = self.reader();
+        let ids = ids(db, ranges, part).await.map_err(to_error)?;
+        let total = match with_total {
+            true => Some(total(db, ranges).await.map_err(to_error)?),
+            false => None,
+        };
+        Ok((ids, total))
+    }
+}
+
+/// Rows in the order of their ids in a list.
+fn in_order<T>(rows: Vec<T>, ids: &[i64], id: impl Fn(&T) -> i64) -> Vec<T> {
+    let mut by_id: HashMap<i64, T> = rows.into_iter().map(|row| (id(&row), row)).collect();
+    ids.iter().filter_map(|id| by_id.remove(id)).collect()
 }
