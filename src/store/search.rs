@@ -1,13 +1,15 @@
 //! Finding names by a part of them: by the pieces that were kept, then whole.
 
 use sea_orm::sea_query::Query;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, Set};
+use sea_orm::{
+    ActiveEnum as _, ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
+    QuerySelect, Statement,
+};
 
 use super::Store;
 use super::audience::{mobile_index, mobile_tail_index};
-use super::entity::search_gram::{ActiveModel, Column, Entity, Kind};
+use super::entity::search_gram::{Column, Entity, Kind};
 use super::entity::{campaign, recipient, recipient_group};
-use super::journal::insert_all;
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::id::{CampaignId, GroupId, RecipientId, ShopId};
 use crate::domain::search::{Keyword, MATCHES_MAX, grams};
@@ -25,15 +27,32 @@ pub(super) struct Named<'a> {
 impl Tx {
     /// Keeps the pieces of names of things that have none yet.
     pub(super) async fn name_all(&self, named: &[Named<'_>]) -> Result<(), Fault> {
-        let rows = named.iter().flat_map(|thing| {
-            grams(&thing.names).into_iter().map(|gram| ActiveModel {
-                shop_id: Set(thing.shop),
-                kind: Set(thing.kind),
-                gram: Set(gram),
-                ref_id: Set(thing.id),
+        let rows: Vec<(i64, String, String, i64)> = named
+            .iter()
+            .flat_map(|thing| {
+                let (shop, kind) = (thing.shop.0, thing.kind.to_value());
+                let row = move |gram| (shop, kind.clone(), gram, thing.id);
+                grams(&thing.names).into_iter().map(row)
             })
-        });
-        insert_all::<Entity, _>(self, rows.collect()).await
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // A dozen rows for each name: as one value they are ten times as fast as one by one.
+        let rows = serde_json::to_string(&rows)
+            .map_err(|e| Error::internal("pieces of names are no JSON", e))?;
+        let backend = self.get_database_backend();
+        let text = if backend == DbBackend::Postgres {
+            "INSERT INTO search_gram (shop_id, kind, gram, ref_id) \
+             SELECT (value->>0)::BIGINT, value->>1, value->>2, (value->>3)::BIGINT \
+             FROM json_array_elements($1::JSON)"
+        } else {
+            "INSERT INTO search_gram (shop_id, kind, gram, ref_id) \
+             SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($1)"
+        };
+        self.execute_raw(Statement::from_sql_and_values(backend, text, [rows.into()]))
+            .await?;
+        Ok(())
     }
 
     /// Replaces the pieces of a name that has changed.

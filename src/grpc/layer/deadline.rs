@@ -31,6 +31,11 @@ use super::refuse;
 
 /// How long before the caller's own deadline the answer leaves, at most.
 const LEAD_MAX: Duration = Duration::from_millis(50);
+/// Calls that take as long as their caller streams. A caller that has gone is noticed
+/// by the keep-alive of its connection.
+const STREAMED: &[&str] = &["/hongbao.v1.AudienceService/ImportRecipients"];
+/// How long they may take.
+const STREAM_MAX: Duration = Duration::from_secs(3_600);
 
 /// When the caller is answered whether the work is done or not; in the extensions of every request.
 /// A handler that only waits, e.g. for the result of a dispatch, returns what it has a moment
@@ -58,8 +63,13 @@ impl DeadlineLayer {
     }
 
     /// The time from now until the answer.
-    fn patience(&self, headers: &HeaderMap) -> Duration {
-        let wanted = grpc_timeout(headers).unwrap_or(self.default).min(self.max);
+    fn patience(&self, path: &str, headers: &HeaderMap) -> Duration {
+        let (default, max) = if STREAMED.contains(&path) {
+            (STREAM_MAX, STREAM_MAX)
+        } else {
+            (self.default, self.max)
+        };
+        let wanted = grpc_timeout(headers).unwrap_or(default).min(max);
         wanted.saturating_sub(LEAD_MAX.min(wanted / 4))
     }
 }
@@ -98,7 +108,7 @@ where
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         // From here and not from the first poll: tonic's timer starts right after this function.
-        let patience = self.layer.patience(request.headers());
+        let patience = self.layer.patience(request.uri().path(), request.headers());
         if patience.is_zero() {
             return Box::pin(async { Ok(expired()) });
         }

@@ -150,7 +150,8 @@ async fn measure() {
 }
 
 fn ms(took: Duration) -> String {
-    format!("{:.1}", took.as_secs_f64() * 1_000.0)
+    let tenths = took.as_micros() / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 fn cases() -> Vec<(&'static str, Filter, Order)> {
@@ -433,8 +434,8 @@ fn walk(node: &Value, table: &str, cost: &mut Cost) {
     let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
     if node["Relation Name"] == table {
         assert_ne!(kind, "Seq Scan", "the table is scanned: {node:#}");
-        let rows = number("Actual Rows") + number("Rows Removed by Filter");
-        cost.read += to_i64(rows * number("Actual Loops"));
+        let rows = to_i64(number("Actual Rows")) + to_i64(number("Rows Removed by Filter"));
+        cost.read += rows * to_i64(number("Actual Loops"));
     }
     if let Some(index) = node["Index Name"].as_str() {
         cost.indexes.insert(index.to_owned());
