@@ -1,6 +1,8 @@
 //! What becomes of queued packets when their campaign stops, or their account cannot
 //! pay: they wait, or give their money back once; none fails for it.
 
+mod batches;
+
 use std::time::Duration;
 
 use hongbao::grpc::pb::{self, IssuanceState as S};
