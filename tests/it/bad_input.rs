@@ -7,10 +7,19 @@
 //! their number, as "#17".
 
 mod admin;
+mod asks;
 mod audience;
 mod campaign;
+mod groups;
+mod import;
 mod issuance;
+mod kinds;
+mod many;
+mod pots;
 mod reasons;
+mod scans;
+mod searches;
+mod shops;
 mod states;
 mod wire;
 
@@ -61,8 +70,17 @@ fn no(code: Code, reason: &'static str) -> Want {
 
 impl Table {
     async fn start(db: TestDb) -> Self {
+        Self::start_with(db, false).await
+    }
+
+    /// A server that sends: for rows about what has ended.
+    async fn lively(db: TestDb) -> Self {
+        Self::start_with(db, true).await
+    }
+
+    async fn start_with(db: TestDb, dispatcher: bool) -> Self {
         let options = Options {
-            dispatcher: false,
+            dispatcher,
             ..Options::default()
         };
         let app = TestApp::start_with(db, options).await;
@@ -157,6 +175,8 @@ macro_rules! refused {
         let good = $good;
         let rows = vec![$({
             let mut $request = good.clone();
+            // Some rows replace all of it.
+            let _ = &$request;
             $change;
             ($name, $request, $want)
         }),+];

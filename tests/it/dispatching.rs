@@ -1,12 +1,14 @@
 //! What becomes of queued packets when their campaign stops, or their account cannot
 //! pay: they wait, or give their money back once; none fails for it.
 
+mod batches;
+
 use std::time::Duration;
 
 use hongbao::grpc::pb::{self, IssuanceState as S};
 
 use crate::sending::ready;
-use crate::support::{Options, TestApp, TestDb, on_both, reason};
+use crate::support::{Options, Raw, TestApp, TestDb, on_both, reason};
 
 const SHOP: i64 = 1;
 
@@ -122,8 +124,14 @@ async fn an_ended_campaign_gives_back_once(db: TestDb) {
     let app = awake(app).await;
     for id in &ids {
         app.client.await_state(SHOP, *id, &[S::Cancelled]).await;
-        assert_eq!(resend(&app, *id).await, "CAMPAIGN_ENDED");
+        assert_eq!(resend(&app, *id).await, "ISSUANCE_CANCELLED");
+        let seen = app.client.get(SHOP, *id).await;
+        assert!(seen.attempts.is_empty(), "{seen:?}");
     }
+    let raw = Raw::open(&app.db).await;
+    let reasons = "SELECT DISTINCT reason FROM journal WHERE aggregate = 'ISSUANCE' AND to_state = 'CANCELLED'";
+    assert_eq!(raw.texts(reasons).await, ["CAMPAIGN_ENDED"]);
+    raw.close().await;
     let budget = app.client.budget(SHOP, campaign).await;
     assert_eq!((budget.available_fen, budget.held_fen), (1_000, 0));
     assert_eq!(issued(&app, campaign).await, 0);

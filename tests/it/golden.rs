@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hongbao::domain::Fen;
 use hongbao::domain::machine::Protocol;
-use hongbao::domain::packet::Kind;
+use hongbao::domain::packet::{Kind, RiskInfo};
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Scene, Texts};
 use hongbao::provider::{ApiKey, HttpReply, Payment, codec};
 use serde::Deserialize;
@@ -42,12 +42,30 @@ const REQUIRED: &[&str] = &[
     "query_not_found",
     "query_unknown_status",
     "query_wrong_amount",
+    "send_with_risk_info",
+    "send_group_accepted",
+    "send_group_wrong_amount",
+    "send_mini_accepted",
+    "query_mini_received",
+    "query_group_received",
+    "query_group_sent_in_part",
+    "query_group_partial_refund",
+    "query_group_refund_without_list",
+    "query_group_sums_wrong",
+    "query_group_refund_sums_wrong",
+    "query_group_wrong_total_num",
+    "query_group_nobody_named",
+    "query_group_of_a_normal_packet",
 ];
 
 /// Cases whose request others have signed: the case, the vector.
 const FOREIGN: &[(&str, &str)] = &[
     ("send_accepted", "sendredpack_utf8"),
     ("query_sent", "gethbinfo"),
+    ("query_group_received", "gethbinfo"),
+    ("send_with_risk_info", "sendredpack_risk_and_empty"),
+    ("send_group_accepted", "sendgroupredpack"),
+    ("send_mini_accepted", "sendminiprogramhb"),
 ];
 
 #[derive(Deserialize)]
@@ -66,6 +84,21 @@ struct Case {
     remark: String,
     scene_id: Option<String>,
     client_ip: String,
+    /// NORMAL, FISSION or MINI_PROGRAM.
+    #[serde(default = "normal")]
+    kind: String,
+    #[serde(default = "one")]
+    total_num: i32,
+    #[serde(default)]
+    risk_info: Option<String>,
+}
+
+fn normal() -> String {
+    "NORMAL".to_owned()
+}
+
+fn one() -> i32 {
+    1
 }
 
 impl Case {
@@ -87,9 +120,21 @@ impl Case {
                     .map(|code| Scene::parse(code).unwrap()),
             },
             client_ip: self.client_ip.clone(),
-            kind: Kind::Normal,
-            total_num: 1,
-            risk_info: None,
+            kind: self.kind(),
+            total_num: self.total_num,
+            risk_info: self
+                .risk_info
+                .as_deref()
+                .map(|info| RiskInfo::parse(info).unwrap()),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match &*self.kind {
+            "NORMAL" => Kind::Normal,
+            "FISSION" => Kind::Fission,
+            "MINI_PROGRAM" => Kind::MiniProgram,
+            other => panic!("no kind {other}"),
         }
     }
 
@@ -98,7 +143,7 @@ impl Case {
         let (codec, payment) = (codec(protocol), self.payment());
         let key = ApiKey::parse(KEY).unwrap();
         let (request, outcome) = match &*self.call {
-            "sendredpack" => (
+            "sendredpack" | "sendgroupredpack" | "sendminiprogramhb" => (
                 codec.send_request(&payment, &key, &self.nonce),
                 format!("{:#?}\n", codec.read_send(&payment, &reply)),
             ),

@@ -4,6 +4,7 @@
 //! it fifty do.
 
 mod replays;
+mod scans;
 
 use std::collections::BTreeSet;
 

@@ -7,6 +7,7 @@
 
 mod requests;
 mod things;
+mod unmask;
 
 use std::fmt::Write as _;
 
@@ -113,7 +114,7 @@ fn seen(status: &Status, id: &str) -> String {
     format!(
         "{:?} {:?} {} {facts:?} {:?} {:?} {}",
         status.code(),
-        status.message(),
+        status.message().replace(id, "ID"),
         info.reason,
         details.bad_request(),
         details.retry_info(),
@@ -169,7 +170,8 @@ async fn every_rpc_asks_for_its_permission(db: TestDb) {
             other_shop = reason(&theirs);
             assert_eq!(other_shop, "SHOP_NOT_FOUND", "{name}");
             for (field, id) in things.foreign() {
-                let Some(field) = rpc.field(field) else {
+                // A group of an id that only another shop has is a new one here.
+                let Some(field) = rpc.field(field).filter(|_| name != "UpsertGroup") else {
                     continue;
                 };
                 let ask_id = async |id: &str| {
@@ -186,11 +188,12 @@ async fn every_rpc_asks_for_its_permission(db: TestDb) {
             }
         }
         let right = ask(Some(only), message).await.map(drop);
-        // There can be but one account of the simulator's merchant.
-        let due = if name == "CreateProviderAccount" {
-            "ALREADY_EXISTS"
-        } else {
-            "OK"
+        let due = match name {
+            // There can be but one account of the simulator's merchant.
+            "CreateProviderAccount" => "ALREADY_EXISTS",
+            // Nobody sends here.
+            "QueryProviderStatus" => "ISSUANCE_NOT_SENT",
+            _ => "OK",
         };
         assert_eq!(cell(&right), due, "{name}: {right:?}");
         let ids = if other_ids.is_empty() {

@@ -7,114 +7,14 @@ use hongbao::grpc::pb::{self, IssuanceState as S};
 use hongbao::store::verify::{CHECKS, Finding};
 use hongbao::store::{Settings, Store};
 
+mod corruptions;
+
+use corruptions::{CORRUPTIONS, Corruption, UNSEEN};
+
 use crate::sending::ready;
 use crate::support::{Raw, TestApp, TestDb, on_both};
 
 const SHOP: i64 = 1;
-
-/// Rows to be broken: which table's guards must go first, what breaks the rule, and
-/// what the rule must name.
-struct Corruption {
-    check: &'static str,
-    unguard: &'static [&'static str],
-    sql: &'static str,
-    names: &'static str,
-}
-
-const fn breaks(
-    check: &'static str,
-    unguard: &'static [&'static str],
-    sql: &'static str,
-    names: &'static str,
-) -> Corruption {
-    Corruption {
-        check,
-        unguard,
-        sql,
-        names,
-    }
-}
-
-/// The placeholders are those of [`Ids`].
-#[rustfmt::skip]
-const CORRUPTIONS: &[Corruption] = &[
-    breaks("budget-is-the-ledger", &[],
-        "UPDATE campaign SET granted_fen = granted_fen + 1 WHERE id = {campaign}", "{campaign}"),
-    breaks("budget-is-the-ledger", &[],
-        "DELETE FROM journal WHERE aggregate = 'CAMPAIGN' AND debit_account = 'EXTERNAL' AND campaign_id = {campaign}", "{campaign}"),
-    breaks("budget-is-the-ledger", &[],
-        "UPDATE journal SET amount_fen = amount_fen + 1 WHERE campaign_id = {campaign} AND credit_account = 'PAID'", "{campaign}"),
-    breaks("budget-is-the-packets", &[],
-        "UPDATE issuance SET amount_fen = amount_fen + 1 WHERE id = {received}", "{campaign}"),
-    breaks("budget-is-the-packets", &["issuance"],
-        "UPDATE issuance SET state = 'SENT' WHERE id = {received}", "{campaign}"),
-    breaks("budget-not-overspent", &["campaign"],
-        "UPDATE campaign SET debited_fen = granted_fen + credited_fen + 1 WHERE id = {campaign}", "{campaign}"),
-    breaks("budget-not-overspent", &["campaign"],
-        "UPDATE campaign SET paid_fen = debited_fen + 1 WHERE id = {campaign}", "{campaign}"),
-    breaks("stock-is-the-packets", &[],
-        "UPDATE campaign SET issued_count = issued_count + 1 WHERE id = {campaign}", "{campaign}"),
-    breaks("one-live-attempt", &["attempt"],
-        "INSERT INTO attempt (id, issuance_id, attempt_no, account_id, mch_id, mch_billno, state, send_count, first_send_time, query_count, doubtful, provider_order_no, create_time, update_time)
-         SELECT id + 100000, issuance_id, attempt_no + 1, account_id, mch_id, 'another', 'SENDING', 1, first_send_time, 0, FALSE, '', create_time, update_time
-         FROM attempt WHERE issuance_id = {received}", "{received}"),
-    breaks("one-live-attempt", &[],
-        "UPDATE attempt SET attempt_no = 3 WHERE issuance_id = {received}", "{received}"),
-    breaks("number-used-once", &["attempt"],
-        "UPDATE attempt SET mch_billno = (SELECT mch_billno FROM issuance WHERE id = {received}) WHERE issuance_id = {refused}", "{received}"),
-    breaks("packet-shows-its-attempt", &[],
-        "UPDATE issuance SET mch_billno = 'another' WHERE id = {received}", "{received}"),
-    breaks("packet-shows-its-attempt", &[],
-        "UPDATE attempt SET state = 'SENT' WHERE issuance_id = {received}", "{received}"),
-    breaks("packet-shows-its-attempt", &[],
-        "UPDATE issuance SET attempt_count = 1 WHERE id = {resent}", "{resent}"),
-    breaks("packet-shows-its-attempt", &["attempt", "provider_exchange"],
-        "DELETE FROM attempt WHERE issuance_id = {received}", "{received}"),
-    breaks("nothing-forgotten", &["issuance"],
-        "UPDATE issuance SET due_time = 1, job = 'SYNC' WHERE id = {received}", "{received}"),
-    breaks("nothing-forgotten", &["issuance"],
-        "UPDATE issuance SET due_time = NULL, job = NULL WHERE id = {queued}", "{queued}"),
-    breaks("nothing-forgotten", &["issuance"],
-        "UPDATE issuance SET job = NULL WHERE id = {queued}", "{queued}"),
-    breaks("failed-only-by-proof", &[],
-        "DELETE FROM provider_exchange WHERE attempt_id IN (SELECT id FROM attempt WHERE issuance_id = {failed})", "{failed}"),
-    breaks("failed-only-by-proof", &[],
-        "DELETE FROM provider_exchange WHERE outcome = 'NOT_FOUND' AND attempt_id IN (SELECT id FROM attempt WHERE issuance_id = {refused})", "{refused}"),
-    breaks("failed-only-by-proof", &[],
-        "UPDATE attempt SET send_count = 2 WHERE issuance_id = {refused}", "{refused}"),
-    breaks("failed-only-by-proof", &[],
-        "UPDATE attempt SET doubtful = TRUE WHERE issuance_id = {refused}", "{refused}"),
-    breaks("sent-only-by-proof", &[],
-        "DELETE FROM provider_exchange WHERE attempt_id IN (SELECT id FROM attempt WHERE issuance_id = {received})", "{received}"),
-    breaks("packet-history-unbroken", &[],
-        "DELETE FROM journal WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND seq = 2", "{received}"),
-    breaks("packet-history-unbroken", &[],
-        "UPDATE journal SET from_state = 'REVIEW' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND to_state = 'SENT'", "{received}"),
-    breaks("packet-history-unbroken", &["issuance"],
-        "UPDATE issuance SET state = 'REFUNDED' WHERE id = {received}", "{received}"),
-    breaks("packet-history-unbroken", &[],
-        "UPDATE issuance SET version = version + 1 WHERE id = {received}", "{received}"),
-    breaks("campaign-history-unbroken", &[],
-        "UPDATE campaign SET version = version + 1 WHERE id = {campaign}", "{campaign}"),
-    breaks("campaign-history-unbroken", &[],
-        "DELETE FROM journal WHERE aggregate = 'CAMPAIGN' AND aggregate_id = {campaign} AND seq = 1", "{campaign}"),
-    breaks("legal-edges", &[],
-        "UPDATE journal SET from_state = 'RECEIVED', to_state = 'FAILED' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND to_state = 'RECEIVED'", "{received}"),
-    breaks("legal-edges", &[],
-        "UPDATE journal SET from_state = 'SENDING' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {failed} AND to_state = 'FAILED'", "{failed}"),
-    breaks("batch-is-its-packets", &[],
-        "UPDATE issuance_batch SET requested_count = requested_count + 1 WHERE id = {batch}", "{batch}"),
-    breaks("request-has-its-effect", &[],
-        "DELETE FROM request WHERE request_id = (SELECT request_id FROM issuance WHERE id = {received})", "{received}"),
-    breaks("request-has-its-effect", &[],
-        "UPDATE request SET resource_id = 777777 WHERE method = 'SendToUsers'", "777777"),
-    breaks("request-has-its-effect", &[],
-        "UPDATE request SET resource_id = 777777 WHERE method = 'SendRedPacket'", "777777"),
-    breaks("one-tenant", &[],
-        "UPDATE issuance SET shop_id = 2 WHERE id = {received}", "{received}"),
-    breaks("one-tenant", &[],
-        "UPDATE issuance_batch SET shop_id = 2 WHERE id = {batch}", "{member}"),
-];
 
 #[test]
 fn every_check_is_tried() {
@@ -175,9 +75,13 @@ async fn eventful(db: TestDb) -> (TestDb, Config, Ids) {
     };
     client.issuances().resend(again).await.unwrap();
     client.await_state(SHOP, ids[4].1, &[S::Failed]).await;
-    let people: Vec<(String, String)> = (0..3)
-        .map(|n| (format!("u{n}"), format!("oBatch{n}")))
-        .collect();
+    let people = [
+        ("u0", "oBatch0"),
+        ("u1", "oBatch1"),
+        ("u2", "oBatch2"),
+        ("u3", "oSIM-SEND_FAILED-3"),
+    ];
+    let people = people.map(|(uid, openid)| (uid.to_owned(), openid.to_owned()));
     client.make_people(SHOP, &app.appid(), &people).await;
     let batch = pb::SendToUsersRequest {
         shop_id: SHOP,
@@ -189,7 +93,26 @@ async fn eventful(db: TestDb) -> (TestDb, Config, Ids) {
         ..Default::default()
     };
     let sent = client.issuances().send_to_users(batch).await.unwrap();
-    ids.push(("batch", sent.into_inner().batch.unwrap().batch_id));
+    let batch = sent.into_inner().batch.unwrap().batch_id;
+    ids.push(("batch", batch));
+    let members = pb::ListIssuancesRequest {
+        shop_id: SHOP,
+        filter: Some(pb::IssuanceFilter {
+            batch_id: batch,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let members = client.issuances().list_issuances(members).await.unwrap();
+    for member in members.into_inner().issuances {
+        let ended = [S::Received, S::Failed];
+        let member = client.await_state(SHOP, member.issuance_id, &ended).await;
+        if member.state() == S::Failed {
+            ids.push(("lost", member.issuance_id));
+        }
+    }
+    ids.extend(pots(&app).await);
+    ids.push(("shared", shared(&app).await));
     app.assert_sound().await;
     // Nobody works on the last one.
     let app = app
@@ -199,10 +122,81 @@ async fn eventful(db: TestDb) -> (TestDb, Config, Ids) {
     ids.push(("queued", queued.issuance_id));
     let (config, db) = (app.config.clone(), shut(app).await);
     let raw = Raw::open(&db).await;
-    let member = format!("SELECT MIN(id) FROM issuance WHERE batch_id = {}", ids[5].1);
+    let member = format!("SELECT MIN(id) FROM issuance WHERE batch_id = {batch}");
     ids.push(("member", raw.number(&member).await));
     raw.close().await;
     (db, config, Ids(ids))
+}
+
+/// A pot that somebody scanned from, with and without luck, and one that nobody did.
+async fn pots(app: &TestApp) -> Vec<(&'static str, i64)> {
+    let client = &app.client;
+    let pot = |code: &str| pb::CreateCampaignRequest {
+        amount: Some(pb::AmountRule {
+            r#type: pb::AmountType::Split.into(),
+            min_fen: 100,
+            max_fen: 200,
+            pot_fen: 600,
+        }),
+        stock_count: 4,
+        ..client.draft(SHOP, 1, code)
+    };
+    let id = client.make_campaign(pot("pot"), 600).await;
+    let unused = client.make_campaign(pot("unused"), 600).await;
+    let mut ids = vec![("pot", id), ("unused", unused)];
+    for (name, openid, end) in [
+        ("scanned", "oScan", S::Received),
+        ("unlucky", "oSIM-SEND_FAILED-4", S::Failed),
+    ] {
+        let scan = pb::ScanSendRequest {
+            shop_id: SHOP,
+            request_id: name.into(),
+            campaign_id: id,
+            openid: openid.into(),
+            ..Default::default()
+        };
+        let sent = client.issuances().scan_send(scan).await.unwrap();
+        let sent = sent.into_inner().issuance.unwrap().issuance_id;
+        client.await_state(SHOP, sent, &[end]).await;
+        ids.push((name, sent));
+    }
+    ids
+}
+
+/// A group packet that three people took.
+async fn shared(app: &TestApp) -> i64 {
+    let client = &app.client;
+    let able = pb::UpdateProviderAccountRequest {
+        request_id: "able".into(),
+        account_id: 1,
+        add_capabilities: vec![pb::ProviderCapability::Fission.into()],
+        ..Default::default()
+    };
+    client.admin().update_provider_account(able).await.unwrap();
+    let direct = pb::CreateCampaignRequest {
+        kind: pb::CampaignKind::Direct.into(),
+        amount: Some(pb::AmountRule {
+            r#type: pb::AmountType::CallerSet.into(),
+            min_fen: 100,
+            max_fen: 20_000,
+            ..Default::default()
+        }),
+        ..client.draft(SHOP, 1, "direct")
+    };
+    client.make_campaign(direct, 900).await;
+    let group = pb::SendRedPacketRequest {
+        amount_fen: 900,
+        kind: pb::RedPacketKind::Fission.into(),
+        total_num: 3,
+        ..client.send_request(SHOP, 0, "oGroup")
+    };
+    let sent = client.issuances().send_red_packet(group).await.unwrap();
+    let id = sent.into_inner().issuance.unwrap().issuance_id;
+    client.await_state(SHOP, id, &[S::Received]).await;
+    let receipts = client.get(SHOP, id).await.receipts;
+    let taken: i64 = receipts.iter().map(|receipt| receipt.amount_fen).sum();
+    assert_eq!((receipts.len(), taken), (3, 900));
+    id
 }
 
 async fn shut(app: TestApp) -> TestDb {
@@ -227,7 +221,21 @@ async fn findings(config: &Config, db: &TestDb) -> Vec<Finding> {
 async fn every_corruption_is_named(db: TestDb) {
     let (db, config, ids) = eventful(db).await;
     assert!(findings(&config, &db).await.is_empty());
-    for corruption in CORRUPTIONS {
+    each_is_named(CORRUPTIONS, &config, &db, &ids).await;
+}
+
+/// Rows that break a rule and are not seen by it.
+#[test]
+#[ignore = "bug: src/store/verify.rs pot-is-the-packets misses a share whose packet holds none, and a pot without shares"]
+fn every_share_is_looked_at() {
+    crate::support::block_on(async {
+        let (db, config, ids) = eventful(TestDb::sqlite()).await;
+        each_is_named(UNSEEN, &config, &db, &ids).await;
+    });
+}
+
+async fn each_is_named(corruptions: &[Corruption], config: &Config, db: &TestDb, ids: &Ids) {
+    for corruption in corruptions {
         let copy = db.copy();
         let raw = Raw::open(&copy).await;
         for table in corruption.unguard {
@@ -239,7 +247,7 @@ async fn every_corruption_is_named(db: TestDb) {
             "breaks nothing: {sql}"
         );
         raw.close().await;
-        let found = findings(&config, &copy).await;
+        let found = findings(config, &copy).await;
         let wanted: i64 = ids.fill(corruption.names).parse().unwrap();
         let named = found
             .iter()

@@ -121,7 +121,7 @@ async fn apps_and_keys(db: TestDb) {
         "no grant": |r| r.grants.clear() => bad(&[("grants", "FIELD_REQUIRED")]),
         "21 grants": |r| r.grants.push(grant(&read, &[SHOP], false)) => bad(&[("grants", "BATCH_TOO_LARGE")]),
         "a grant of nothing": |r| r.grants[3].permissions.clear() => bad(&[("grants[3].permissions", "FIELD_REQUIRED")]),
-        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 11] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
+        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 13] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
         "51 permissions, the last unknown": |r| { r.grants[0].permissions = vec![1; 50]; r.grants[0].permissions.push(99); }
             => bad(&[("grants[0].permissions", "BATCH_TOO_LARGE")]),
         "no shop": |r| r.grants[0].shop_ids.clear() => bad(&[("grants[0].shop_ids", "FIELD_REQUIRED")]),

@@ -39,7 +39,7 @@ async fn campaigns(db: TestDb) {
         "#28 SQL for a code": |r| r.code = "id;drop table".into() => bad(&[("code", "ID_INVALID")]),
         "#37 an unknown kind": |r| r.kind = 9 => bad(&[("kind", "ENUM_UNKNOWN")]),
         "no amount": |r| r.amount = None => bad(&[("amount", "FIELD_REQUIRED")]),
-        "#37 fission": |r| r.amount.as_mut().unwrap().r#type = 4 => bad(&[("amount.type", "ENUM_UNKNOWN")]),
+        "#37 an amount type that is not known": |r| r.amount.as_mut().unwrap().r#type = 5 => bad(&[("amount.type", "ENUM_UNKNOWN")]),
         "no amount type": |r| r.amount.as_mut().unwrap().r#type = 0 => bad(&[("amount.type", "ENUM_UNKNOWN")]),
         "#1 nothing": |r| r.amount = rule(AmountType::Fixed, 0, 0)
             => bad(&[("amount.min_fen", "AMOUNT_OUT_OF_RANGE"), ("amount.max_fen", "AMOUNT_OUT_OF_RANGE")]),

@@ -9,16 +9,16 @@ use crate::support::{SHOP, TestDb, on_both};
 on_both!(sends_to_users, single_sends, reads);
 
 /// Campaigns in every state, none of which pays.
-struct Closed {
-    draft: i64,
-    paused: i64,
-    ended: i64,
-    early: i64,
-    late: i64,
+pub(super) struct Closed {
+    pub(super) draft: i64,
+    pub(super) paused: i64,
+    pub(super) ended: i64,
+    pub(super) early: i64,
+    pub(super) late: i64,
 }
 
 impl Closed {
-    async fn make(table: &Table) -> Self {
+    pub(super) async fn make(table: &Table) -> Self {
         let client = &table.app.client;
         let request = |code: &str| client.draft(SHOP, table.account, code);
         let draft = client.campaigns().create_campaign(request("draft")).await;

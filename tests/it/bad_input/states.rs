@@ -6,13 +6,18 @@
 use hongbao::grpc::pb;
 use tonic::Code;
 
+use super::scans::scan;
 use super::{OTHER, Table, bad, no, refused};
 use crate::support::{SHOP, TestDb, on_both};
 
-on_both!(resends);
+on_both!(resends, a_scan_that_is_sent_again_counts);
 
 /// What has ended has no next look.
 const ENDED: &str = ", job = NULL, due_time = NULL";
+/// Three shared it, and a part came back.
+const PARTLY_TAKEN: &str = ", job = NULL, due_time = NULL, kind = 'FISSION', total_num = 3, received_fen = 40, refunded_fen = 60";
+/// As it was before.
+const WHOLE: &str = "kind = 'NORMAL', total_num = 1, received_fen = 0, refunded_fen = 0";
 
 async fn resends(db: TestDb) {
     let table = Table::start(db).await;
@@ -57,19 +62,23 @@ async fn resends(db: TestDb) {
         ("#23", "SENT", "ALREADY_SENT"),
         ("#23", "REFUNDING", "ALREADY_SENT"),
         ("#23", "RECEIVED", "ALREADY_SENT"),
-        ("withdrawn", "CANCELLED", "CAMPAIGN_ENDED"),
+        ("withdrawn", "CANCELLED", "ISSUANCE_CANCELLED"),
+        ("#23 partly taken", "REFUNDED", "ALREADY_SENT"),
     ];
     for (row, state, reason) in cases {
-        let ended = matches!(state, "RECEIVED" | "CANCELLED");
-        let next = if ended { ENDED } else { "" };
-        set(&format!("state = '{state}'{next}")).await;
+        let change = match state {
+            "RECEIVED" | "CANCELLED" => ENDED,
+            "REFUNDED" => PARTLY_TAKEN,
+            _ => "",
+        };
+        set(&format!("state = '{state}'{change}")).await;
         let before = table.raw.counts().await;
         let answer = client.issuances().resend(resend.clone()).await;
         let want = no(Code::FailedPrecondition, reason);
         let name = format!("resend: {row} {state}");
         table.judge(&name, &before, answer.map(drop), &want).await;
     }
-    set("state = 'FAILED', frozen = TRUE, job = NULL, due_time = NULL").await;
+    set(&format!("state = 'FAILED', frozen = TRUE, {WHOLE}{ENDED}")).await;
     let before = table.raw.counts().await;
     let answer = client.issuances().resend(resend.clone()).await;
     let want = no(Code::FailedPrecondition, "ISSUANCE_FROZEN");
@@ -85,6 +94,57 @@ async fn resends(db: TestDb) {
         "still without openid": |r| r.issuance_id = nobody => no(Code::FailedPrecondition, "OPENID_MISSING"),
     });
     assert_eq!(sent.issuance.unwrap().state(), pb::IssuanceState::Queued);
+    // What was put there by hand breaks the books, so they are not looked at.
+    let wrong = table.wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    table.app.stop().await;
+}
+
+/// #21: a scan that failed counts again when it is sent again, and his other one too.
+async fn a_scan_that_is_sent_again_counts(db: TestDb) {
+    let table = Table::start(db).await;
+    let client = &table.app.client;
+    let draft = client.draft(SHOP, table.account, "open");
+    let campaign = client.make_campaign(draft, 1_000).await;
+    let first = scan(&table, "scan-1", campaign, "oOne").await.unwrap();
+    let id = first.issuance.unwrap().issuance_id;
+    let fail = format!("UPDATE issuance SET state = 'FAILED'{ENDED} WHERE id = {id}");
+    assert_eq!(table.raw.execute(&fail).await, 1);
+    let second = scan(&table, "scan-2", campaign, "oOne").await.unwrap();
+    assert!(!second.replayed);
+    assert_ne!(second.issuance.unwrap().issuance_id, id);
+    let resend = pb::ResendRequest {
+        shop_id: SHOP,
+        request_id: "again".into(),
+        issuance_id: id,
+        ..Default::default()
+    };
+    let before = table.raw.counts().await;
+    let answer = client.issuances().resend(resend.clone()).await;
+    let want = no(Code::FailedPrecondition, "RECIPIENT_LIMIT");
+    table
+        .judge(
+            "#21 resend: one scan too many",
+            &before,
+            answer.map(drop),
+            &want,
+        )
+        .await;
+    // With a limit of two there is room for both.
+    let update = pb::UpdateCampaignRequest {
+        shop_id: SHOP,
+        request_id: "limit".into(),
+        campaign_id: campaign,
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["scan_limit".into()],
+        }),
+        scan_limit: 2,
+        ..Default::default()
+    };
+    client.campaigns().update_campaign(update).await.unwrap();
+    let sent = client.issuances().resend(resend).await.unwrap();
+    let sent = sent.into_inner().issuance.unwrap();
+    assert_eq!(sent.state(), pb::IssuanceState::Queued);
     // What was put there by hand breaks the books, so they are not looked at.
     let wrong = table.wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -13,6 +13,17 @@ on_both!(messages);
 
 const SEND: &str = "/hongbao.v1.IssuanceService/SendRedPacket";
 const UPSERT: &str = "/hongbao.v1.AudienceService/UpsertRecipients";
+/// Calls whose field 2 is no number.
+const OTHERS: &[&str] = &[
+    "/hongbao.v1.IssuanceService/SendToGroups",
+    "/hongbao.v1.IssuanceService/ScanSend",
+    "/hongbao.v1.IssuanceService/CancelBatch",
+    "/hongbao.v1.IssuanceService/RefreshStatus",
+    "/hongbao.v1.IssuanceService/ListBatches",
+    "/hongbao.v1.AudienceService/UpsertGroup",
+    "/hongbao.v1.AudienceService/SetGroupMembers",
+    "/hongbao.v1.AudienceService/ImportRecipients",
+];
 
 async fn messages(db: TestDb) {
     let table = Table::start(db).await;
@@ -37,6 +48,14 @@ async fn messages(db: TestDb) {
         let answer = call(&channel, SEND, false, key, bytes).await;
         table
             .judge(row, &before, answer.map(drop), &malformed)
+            .await;
+    }
+
+    for path in OTHERS {
+        let answer = call(&channel, path, false, key, vec![0x12, 2, 0xff, 0xfe]).await;
+        let row = format!("#30 {path}");
+        table
+            .judge(&row, &before, answer.map(drop), &malformed)
             .await;
     }
 

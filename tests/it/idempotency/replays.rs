@@ -6,6 +6,9 @@ use hongbao::grpc::pb;
 use tonic::Code;
 
 use super::{quiet, writes};
+
+mod audience;
+mod sends;
 use crate::support::{Raw, SHOP, TestDb, on_both, reason};
 
 on_both!(every_write_replays);
@@ -47,6 +50,8 @@ macro_rules! replays {
         made
     }};
 }
+
+use replays;
 
 async fn every_write_replays(db: TestDb) {
     let (app, account) = quiet(db).await;
@@ -258,6 +263,8 @@ async fn every_write_replays(db: TestDb) {
         |r| r.issuance_id = 1,
         |a| a.issuance.as_ref().unwrap().issuance_id
     );
+    audience::replay(&app, &mut seen).await;
+    sends::replay(&app, account, &mut seen).await;
     turns!(pause_campaign, PauseCampaignRequest {}, |r| r.campaign_id =
         99);
     turns!(end_campaign, EndCampaignRequest {}, |r| r.campaign_id = 99);

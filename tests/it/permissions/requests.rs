@@ -14,6 +14,8 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         campaign_id,
         batch_id,
         issuance_id,
+        wx_group_id,
+        shop_sub_id,
         ref uid,
         ..
     } = things.ours;
@@ -30,6 +32,26 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             validate_only,
             name: "s".into()
         }),
+        "CreateBranch" => make!(CreateBranchRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            shop_sub_id: 5,
+            name: "b".into()
+        }),
+        "ListBranches" => make!(ListBranchesRequest { shop_id }),
+        "SetShopGateways" => {
+            let gateways = vec![pb::ShopGateway {
+                gateway_type: 1,
+                account_id,
+            }];
+            make!(SetShopGatewaysRequest {
+                request_id,
+                validate_only,
+                shop_id,
+                gateways
+            })
+        }
         "ListShops" => make!(ListShopsRequest {}),
         "CreateProviderAccount" => make!(CreateProviderAccountRequest {
             request_id,
@@ -92,6 +114,38 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
                 recipients
             })
         }
+        // Cannot be tried, and so takes an id of its own.
+        "ImportRecipients" => {
+            let recipients = vec![pb::RecipientInput {
+                uid: "imported".into(),
+                ..Default::default()
+            }];
+            make!(ImportRecipientsRequest {
+                shop_id,
+                request_id: "imported".into(),
+                recipients,
+                wx_group_ids: vec![wx_group_id]
+            })
+        }
+        "UpsertGroup" => make!(UpsertGroupRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            wx_group_id,
+            name: "g".into()
+        }),
+        "SetGroupMembers" => make!(SetGroupMembersRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            wx_group_id,
+            add_uids: vec![uid.clone()]
+        }),
+        "GetGroup" => make!(GetGroupRequest {
+            shop_id,
+            wx_group_id
+        }),
+        "ListGroups" => make!(ListGroupsRequest { shop_id }),
         "GetRecipient" => make!(GetRecipientRequest {
             shop_id,
             r#ref: Some(pb::get_recipient_request::Ref::Uid(uid.clone()))
@@ -167,6 +221,43 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             uids: vec![uid.clone()],
             source: 1
         }),
+        "SendToGroups" => make!(SendToGroupsRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            wx_group_ids: vec![wx_group_id],
+            source: 1,
+            shop_sub_id
+        }),
+        "ScanSend" => make!(ScanSendRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            campaign_id,
+            openid: "oScan".into()
+        }),
+        "CancelBatch" => make!(CancelBatchRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            batch_id
+        }),
+        "RefreshStatus" => make!(RefreshStatusRequest {
+            shop_id,
+            issuance_ids: vec![issuance_id]
+        }),
+        "QueryProviderStatus" => make!(QueryProviderStatusRequest {
+            shop_id,
+            r#ref: Some(pb::query_provider_status_request::Ref::IssuanceId(
+                issuance_id
+            ))
+        }),
+        "ListProviderExchanges" => make!(ListProviderExchangesRequest {
+            shop_id,
+            issuance_id
+        }),
+        "ListBatches" => make!(ListBatchesRequest { shop_id }),
         "SendRedPacket" => make!(SendRedPacketRequest {
             shop_id,
             request_id,

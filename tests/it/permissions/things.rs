@@ -17,6 +17,8 @@ pub(super) struct Own {
     pub(super) recipient_id: i64,
     pub(super) mch_billno: String,
     pub(super) uid: String,
+    pub(super) wx_group_id: i64,
+    pub(super) shop_sub_id: i64,
 }
 
 pub(super) struct Things {
@@ -68,8 +70,8 @@ impl Things {
                 shop_ids: vec![],
                 all_shops: true,
             };
-            with.insert(*name, make_app(&client, only).await);
-            without.insert(*name, make_app(&client, rest).await);
+            with.insert(*name, make_app(&client, vec![only]).await);
+            without.insert(*name, make_app(&client, vec![rest]).await);
         }
         Self {
             client,
@@ -98,6 +100,10 @@ impl Things {
             ("recipient_id", self.theirs.recipient_id.to_string()),
             ("mch_billno", self.theirs.mch_billno.clone()),
             ("uid", self.theirs.uid.clone()),
+            ("add_uids", self.theirs.uid.clone()),
+            ("wx_group_id", self.theirs.wx_group_id.to_string()),
+            ("wx_group_ids", self.theirs.wx_group_id.to_string()),
+            ("shop_sub_id", self.theirs.shop_sub_id.to_string()),
         ]
     }
 
@@ -113,12 +119,12 @@ impl Things {
     }
 }
 
-async fn make_app(client: &Client, grant: pb::Grant) -> String {
+pub(super) async fn make_app(client: &Client, grants: Vec<pb::Grant>) -> String {
     let name = client.fresh();
     let request = pb::CreateAppRequest {
         request_id: name.clone(),
         name,
-        grants: vec![grant],
+        grants,
         ..Default::default()
     };
     let made = client.admin().create_app(request).await.unwrap();
@@ -153,7 +159,35 @@ async fn own(client: &Client, shop_id: i64, account_id: i64, appid: &str) -> Own
         ..Default::default()
     };
     let person = client.audience().get_recipient(person).await.unwrap();
+    // Ids that are unique in a shop, and so must differ to be another's.
+    let (wx_group_id, shop_sub_id) = (shop_id + 40_000, shop_id + 60_000);
+    let group = pb::UpsertGroupRequest {
+        shop_id,
+        request_id: client.fresh(),
+        wx_group_id,
+        name: "group".into(),
+        ..Default::default()
+    };
+    client.audience().upsert_group(group).await.unwrap();
+    let member = pb::SetGroupMembersRequest {
+        shop_id,
+        request_id: client.fresh(),
+        wx_group_id,
+        add_uids: vec![uid.clone()],
+        ..Default::default()
+    };
+    client.audience().set_group_members(member).await.unwrap();
+    let branch = pb::CreateBranchRequest {
+        shop_id,
+        request_id: client.fresh(),
+        shop_sub_id,
+        name: "branch".into(),
+        ..Default::default()
+    };
+    client.admin().create_branch(branch).await.unwrap();
     Own {
+        wx_group_id,
+        shop_sub_id,
         campaign_id,
         batch_id: batch.into_inner().batch.unwrap().batch_id,
         issuance_id: listed.into_inner().issuances[0].issuance_id,
