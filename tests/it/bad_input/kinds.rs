@@ -1,7 +1,7 @@
 //! IssuanceService.SendRedPacket: kinds of packets, gateways, and what is told to the
 //! provider.
 
-use hongbao::grpc::pb::{self, ProviderCapability, RedPacketKind};
+use hongbao::grpc::pb::{self, ProviderCapability};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -11,8 +11,9 @@ use crate::support::{SHOP, TestDb, on_both};
 
 on_both!(from_a_named_campaign, from_the_direct_campaign);
 
-const FISSION: i32 = RedPacketKind::Fission as i32;
-const MINI_PROGRAM: i32 = RedPacketKind::MiniProgram as i32;
+/// The numbers of the contract.
+const FISSION: i32 = 2;
+const MINI_PROGRAM: i32 = 3;
 
 async fn from_a_named_campaign(db: TestDb) {
     let table = Table::start(db).await;

@@ -139,7 +139,10 @@ async fn capabilities(db: TestDb) {
                    ("add_shop_ids[0]", "ID_INVALID"), ("add_appids[0]", "APPID_INVALID"), ("add_capabilities[0]", "ENUM_UNKNOWN")]),
     });
     let account = done.account.unwrap();
-    assert_eq!(account.capabilities, [Fission as i32, MiniProgram as i32]);
+    assert_eq!(
+        account.capabilities,
+        [i32::from(Fission), i32::from(MiniProgram)]
+    );
     assert_eq!(account.appids, [table.app.appid(), "wxmore".to_owned()]);
     let remove = pb::UpdateProviderAccountRequest {
         request_id: "remove".into(),
@@ -154,7 +157,7 @@ async fn capabilities(db: TestDb) {
         .await
         .unwrap();
     let left = done.into_inner().account.unwrap().capabilities;
-    assert_eq!(left, [Fission as i32]);
+    assert_eq!(left, [i32::from(Fission)]);
     table.finish().await;
 }
 
