@@ -19,6 +19,7 @@ mod layering;
 mod limits;
 mod lists;
 mod measure;
+mod packets;
 mod permissions;
 mod poison;
 mod provider;
