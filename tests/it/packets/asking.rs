@@ -7,7 +7,7 @@ use hongbao::grpc::pb::{self, IssuanceState as S, RefreshOutcome as R};
 use hongbao::simulator::{Fault, FaultTable};
 use tonic::Status;
 
-use super::{PAID, draft, exchanges, resend, rule, stage};
+use super::{PAID, exchanges, stage};
 use crate::dispatching::pause;
 use crate::support::{Client, Options, SHOP, TestApp, TestDb, on_both, reason, violations};
 
@@ -15,9 +15,6 @@ on_both!(
     a_refresh_tells_of_each,
     a_refresh_that_gets_no_answer_says_so,
     a_live_question_tells_all,
-    a_live_question_of_a_group_names_takers,
-    what_was_refunded_is_sent_again,
-    what_has_failed_is_sent_again,
 );
 
 /// Time that stands almost still: nothing is asked before somebody wants to know.
@@ -210,7 +207,7 @@ async fn a_refresh_that_gets_no_answer_says_so(db: TestDb) {
     app.stop().await;
 }
 
-fn by_id(id: i64) -> pb::QueryProviderStatusRequest {
+pub(super) fn by_id(id: i64) -> pb::QueryProviderStatusRequest {
     pb::QueryProviderStatusRequest {
         shop_id: SHOP,
         r#ref: Some(pb::query_provider_status_request::Ref::IssuanceId(id)),
@@ -218,7 +215,7 @@ fn by_id(id: i64) -> pb::QueryProviderStatusRequest {
     }
 }
 
-fn by_number(number: &str) -> pb::QueryProviderStatusRequest {
+pub(super) fn by_number(number: &str) -> pb::QueryProviderStatusRequest {
     let by = pb::query_provider_status_request::Ref::MchBillno(number.to_owned());
     pb::QueryProviderStatusRequest {
         r#ref: Some(by),
@@ -226,7 +223,7 @@ fn by_number(number: &str) -> pb::QueryProviderStatusRequest {
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     client: &Client,
     request: pb::QueryProviderStatusRequest,
 ) -> Result<pb::QueryProviderStatusResponse, Status> {
@@ -355,145 +352,6 @@ async fn a_live_question_tells_all(db: TestDb) {
         .await
         .unwrap_err();
     assert_eq!(reason(&refused), "ISSUANCE_NOT_SENT");
-    app.assert_sound().await;
-    app.stop().await;
-}
-
-async fn a_live_question_of_a_group_names_takers(db: TestDb) {
-    let (app, account) = slow(db).await;
-    let client = &app.client;
-    let can = pb::UpdateProviderAccountRequest {
-        request_id: client.fresh(),
-        account_id: account,
-        add_capabilities: vec![pb::ProviderCapability::Fission.into()],
-        ..Default::default()
-    };
-    client.admin().update_provider_account(can).await.unwrap();
-    let direct = pb::CreateCampaignRequest {
-        kind: pb::CampaignKind::Direct.into(),
-        ..draft(
-            client,
-            account,
-            "direct",
-            rule(pb::AmountType::CallerSet, 100, 20_000),
-        )
-    };
-    client.make_campaign(direct, 10_000).await;
-    let request = pb::SendRedPacketRequest {
-        amount_fen: 800,
-        kind: pb::RedPacketKind::Fission.into(),
-        total_num: 4,
-        wait: true,
-        ..client.send_request(SHOP, 0, "oSIM-PARTIAL_REFUND-2")
-    };
-    let sent = client
-        .issuances()
-        .send_red_packet(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let id = sent.issuance.unwrap().issuance_id;
-    let told = ask(client, by_id(id)).await.unwrap();
-    let status = told.status.unwrap();
-    assert_eq!((status.hb_type.as_str(), status.total_num), ("GROUP", 4));
-    assert_eq!((status.hblist.len(), status.total_amount_fen), (3, 800));
-    assert!(
-        status
-            .hblist
-            .iter()
-            .all(|r| r.openid.is_empty() && r.obfuscated_openid.contains('…'))
-    );
-    app.assert_sound().await;
-    app.stop().await;
-}
-
-async fn what_was_refunded_is_sent_again(db: TestDb) {
-    let options = Options {
-        time_scale: 20_000,
-        ..Options::default()
-    };
-    let (app, account) = stage(db, options).await;
-    let client = &app.client;
-    let campaign = client
-        .make_campaign(client.draft(SHOP, account, "c"), 1_000)
-        .await;
-    let id = client
-        .send(SHOP, campaign, "oSIM-REFUND-1")
-        .await
-        .unwrap()
-        .issuance_id;
-    let back = client.await_state(SHOP, id, &[S::Refunded]).await;
-    assert_eq!((back.refunded_fen, back.received_fen), (100, 0));
-    let told = ask(client, by_id(id)).await.unwrap().status.unwrap();
-    assert_eq!(
-        (told.status.as_str(), told.refund_amount_fen),
-        ("REFUND", 100)
-    );
-    assert_eq!(told.refund_time.len(), 19);
-    let sent = resend(client, id).await.unwrap();
-    assert_ne!(
-        sent.mch_billno, back.mch_billno,
-        "a refunded number was paid once"
-    );
-    assert_eq!((sent.refunded_fen, sent.amount_fen), (0, 100));
-    client.await_state(SHOP, id, &[S::Refunded]).await;
-    let seen = client.get(SHOP, id).await;
-    let history: Vec<_> = seen
-        .attempts
-        .iter()
-        .map(|a| (a.attempt_no, a.state()))
-        .collect();
-    assert_eq!(history, [(1, S::Refunded), (2, S::Refunded)]);
-    assert_eq!(seen.attempts[0].mch_billno, back.mch_billno);
-    // The older number can still be asked about.
-    let told = ask(client, by_number(&back.mch_billno)).await.unwrap();
-    assert_eq!(told.status.unwrap().mch_billno, back.mch_billno);
-    assert_eq!(client.budget(SHOP, campaign).await.available_fen, 1_000);
-    app.assert_sound().await;
-    app.stop().await;
-}
-
-async fn what_has_failed_is_sent_again(db: TestDb) {
-    let (app, account) = stage(db, Options::default()).await;
-    let client = &app.client;
-    let campaign = client
-        .make_campaign(client.draft(SHOP, account, "c"), 1_000)
-        .await;
-    let once = FaultTable::default().with_next(Fault::SendFailed);
-    app.simulator.set_faults(once).unwrap();
-    let id = client
-        .send(SHOP, campaign, "oUnlucky")
-        .await
-        .unwrap()
-        .issuance_id;
-    let failed = client.await_state(SHOP, id, &[S::Failed]).await;
-    assert!(failed.last_error.contains("FAILED"), "{failed:?}");
-    let sent = resend(client, id).await.unwrap();
-    assert!(PAID.contains(&sent.state()), "{sent:?}");
-    assert_eq!(
-        sent.last_error, failed.last_error,
-        "kept after it was mended"
-    );
-    client.await_state(SHOP, id, &[S::Received]).await;
-    let seen = client.get(SHOP, id).await;
-    let history: Vec<_> = seen
-        .attempts
-        .iter()
-        .map(|a| (a.attempt_no, a.state()))
-        .collect();
-    assert_eq!(history, [(1, S::Failed), (2, S::Received)]);
-    let numbers: Vec<_> = seen
-        .attempts
-        .iter()
-        .map(|a| a.mch_billno.as_str())
-        .collect();
-    assert_eq!(
-        numbers,
-        [failed.mch_billno.as_str(), sent.mch_billno.as_str()]
-    );
-    assert_eq!(seen.attempts[0].last_error, failed.last_error);
-    let refused = resend(client, id).await.unwrap_err();
-    assert_eq!(reason(&refused), "ALREADY_SENT");
     app.assert_sound().await;
     app.stop().await;
 }

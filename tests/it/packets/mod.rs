@@ -2,13 +2,16 @@
 //! questions to the provider, withdrawal, search, and who must never be named.
 
 mod asking;
+mod brought;
 mod cancelling;
 mod groups;
 mod kinds;
 mod pots;
+mod resending;
 mod scans;
 mod searching;
 mod secrecy;
+mod sends;
 
 use std::time::Duration;
 

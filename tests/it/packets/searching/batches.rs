@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use hongbao::grpc::pb;
 
-use super::{Scene, has, names, pick, scene, time};
+use super::scene::{Scene, scene};
+use super::{has, names, pick, time};
 use crate::chaos::rng::Rng;
 use crate::support::{SHOP, TestDb, on_both};
 
