@@ -9,6 +9,7 @@
 mod bad_input;
 mod budget;
 mod chaos;
+mod coverage;
 mod differences;
 mod dispatching;
 mod doubt;

@@ -8,6 +8,7 @@ mod groups;
 mod kinds;
 mod pots;
 mod resending;
+mod rows;
 mod scans;
 mod searching;
 mod secrecy;
