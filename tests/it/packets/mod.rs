@@ -144,8 +144,9 @@ async fn set_members(
     remove: &[String],
 ) -> pb::RecipientGroup {
     let mut latest = None;
-    let parts = add.chunks(900).map(|add| (add, &[] as &[String]));
-    for (add, remove) in parts.chain([(&[] as &[String], remove)]) {
+    let none: &[String] = &[];
+    let parts = add.chunks(900).map(|add| (add, none));
+    for (add, remove) in parts.chain([(none, remove)]) {
         if add.is_empty() && remove.is_empty() {
             continue;
         }
