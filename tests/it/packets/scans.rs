@@ -19,6 +19,8 @@ on_both!(
     a_failed_packet_does_not_count,
     a_scanner_gets_his_uid_later,
     two_rows_of_one_person_become_one,
+    #[ignore = "bug: a merge changes scan_no (store/audience/adopt.rs merge), from which Resend derives its number: another packet's number is minted"]
+    a_merged_packet_keeps_numbers_of_its_own,
     a_lost_packet_gets_its_number_again,
 );
 
@@ -287,6 +289,40 @@ async fn two_rows_of_one_person_become_one(db: TestDb) {
     let (_, replayed) = scan(client, campaign, "oNew").await.unwrap();
     assert!(replayed);
     assert_eq!(app.simulator.books().totals().payments, 3);
+    app.assert_sound().await;
+    app.stop().await;
+}
+
+/// What names a scan must not change when its person becomes another's row.
+async fn a_merged_packet_keeps_numbers_of_its_own(db: TestDb) {
+    let (app, campaign) = ready(db, 3).await;
+    let client = &app.client;
+    upsert(client, vec![person(&app, "u1", "oOld")])
+        .await
+        .unwrap();
+    scan(client, campaign, "oOld").await.unwrap();
+    let failing = async |packet: Option<i64>| {
+        let once = FaultTable::default().with_next(Fault::SendFailed);
+        app.simulator.set_faults(once).unwrap();
+        let sent = match packet {
+            Some(id) => resend(client, id).await.unwrap(),
+            None => scan(client, campaign, "oNew").await.unwrap().0,
+        };
+        let id = sent.issuance_id;
+        client.await_state(SHOP, id, &[S::Failed]).await.issuance_id
+    };
+    let (first, second) = (failing(None).await, failing(None).await);
+    failing(Some(second)).await;
+    upsert(client, vec![person(&app, "u1", "oNew")])
+        .await
+        .unwrap();
+    let sent = resend(client, first).await.unwrap();
+    // Whatever becomes of it, nobody else waits for it.
+    let innocent = scan(client, campaign, "oInnocent").await.unwrap().0;
+    assert!(PAID.contains(&innocent.state()), "{innocent:?}");
+    let others = client.get(SHOP, second).await.attempts;
+    assert!(others.iter().all(|a| a.mch_billno != sent.mch_billno));
+    assert!(PAID.contains(&sent.state()), "{sent:?}");
     app.assert_sound().await;
     app.stop().await;
 }
