@@ -9,6 +9,7 @@
 mod bad_input;
 mod budget;
 mod chaos;
+mod coverage;
 mod differences;
 mod dispatching;
 mod doubt;
@@ -20,6 +21,7 @@ mod layering;
 mod limits;
 mod lists;
 mod measure;
+mod packets;
 mod permissions;
 mod poison;
 mod provider;

@@ -64,6 +64,24 @@ impl TestDb {
         }
     }
 
+    /// All that the database holds: the bytes of its files with what is not yet
+    /// folded into them, or what pg_dump writes, where bytes are in hexadecimal.
+    pub fn bytes(&self) -> Vec<u8> {
+        if !self.is_postgres() {
+            let files = ["hongbao.db", "hongbao.db-wal"].map(|name| self.folder.path().join(name));
+            return files
+                .iter()
+                .flat_map(|file| std::fs::read(file).unwrap_or_default())
+                .collect();
+        }
+        let dump = Command::new(postgres_bin().join("pg_dump"))
+            .args(["--dbname", &self.url])
+            .output()
+            .unwrap();
+        assert!(dump.status.success(), "{dump:?}");
+        dump.stdout
+    }
+
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }

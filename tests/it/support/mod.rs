@@ -17,11 +17,12 @@ pub use database::{Server, TestDb};
 pub use raw::{Counts, Raw};
 
 /// Makes a test `name::sqlite` and a test `name::postgres` of one async function
-/// that takes a [`TestDb`].
+/// that takes a [`TestDb`]. An attribute in front of the name is that of both.
 macro_rules! on_both {
-    ($($name:ident),+ $(,)?) => {$(
+    ($($(#[$attribute:meta])* $name:ident),+ $(,)?) => {$(
         mod $name {
             #[test]
+            $(#[$attribute])*
             fn sqlite() {
                 crate::support::block_on(async {
                     super::$name(crate::support::TestDb::sqlite()).await;
@@ -29,6 +30,7 @@ macro_rules! on_both {
             }
 
             #[test]
+            $(#[$attribute])*
             fn postgres() {
                 crate::support::block_on(async {
                     super::$name(crate::support::TestDb::postgres()).await;
