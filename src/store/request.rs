@@ -141,6 +141,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Completes what a replay of the call will answer.
+    pub(super) async fn keep_reply(&self, call: &Call, reply: Option<String>) -> Result<(), Fault> {
+        request::Entity::update_many()
+            .col_expr(request::Column::Reply, Expr::value(reply))
+            .filter(request::Column::AppId.eq(call.app))
+            .filter(request::Column::RequestId.eq(call.request.clone()))
+            .exec(self)
+            .await?;
+        Ok(())
+    }
+
     /// Gives a claimed request id back: the call was refused within a unit that
     /// goes on for others.
     pub(super) async fn release_request(&self, call: &Call) -> Result<(), Fault> {

@@ -53,6 +53,7 @@ impl Tx {
     ) -> Result<(), Fault> {
         let before = self.issuance(shop, id).await?;
         may_resend(&before)?;
+        self.may_join_batch(&before).await?;
         let campaign = self.lock_free_campaign(shop, &before).await?;
         let payer = self.account_of(shop, before.account_id).await?;
         if !payer.enabled {
@@ -124,6 +125,21 @@ impl Tx {
         } else {
             Err(Fault::Again)
         }
+    }
+
+    /// What is queued in a cancelled batch is withdrawn, so nothing is queued there again.
+    async fn may_join_batch(&self, row: &Model) -> Result<(), Fault> {
+        let Some(batch) = row.batch_id else {
+            return Ok(());
+        };
+        let batch = issuance_batch::Entity::find_by_id(batch).one(self).await?;
+        if batch.is_some_and(|batch| batch.cancel_time.is_some()) {
+            let text = "the batch of this packet was cancelled; send a new one";
+            let error = Error::new(Reason::IssuanceCancelled, text.to_owned());
+            let error = error.fact("issuance_id", row.id);
+            return Err(error.fact("state", row.state.name()).into());
+        }
+        Ok(())
     }
 
     /// An issuance of a shop.

@@ -226,7 +226,6 @@ async fn every_corruption_is_named(db: TestDb) {
 
 /// Rows that break a rule and are not seen by it.
 #[test]
-#[ignore = "bug: src/store/verify.rs pot-is-the-packets misses a share whose packet holds none, and a pot without shares"]
 fn every_share_is_looked_at() {
     crate::support::block_on(async {
         let (db, config, ids) = eventful(TestDb::sqlite()).await;

@@ -60,7 +60,7 @@ pub(super) const UP: &[&str] = &[
         openid_index {bytes},
         amount_fen BIGINT NOT NULL CHECK (amount_fen > 0),
         source TEXT NOT NULL,
-        scan_no INTEGER CHECK (scan_no IS NULL OR (scan_no > 0 AND source = 'SCAN' AND recipient_id IS NOT NULL)),
+        scan_no INTEGER CHECK (scan_no IS NULL OR (scan_no > 0 AND source = 'SCAN' AND recipient_id IS NOT NULL AND openid_index IS NOT NULL)),
         share_position INTEGER,
         received_fen BIGINT NOT NULL DEFAULT 0,
         refunded_fen BIGINT NOT NULL DEFAULT 0,
@@ -101,7 +101,8 @@ pub(super) const UP: &[&str] = &[
     "CREATE INDEX issuance_recipient ON issuance (recipient_id, create_time, id) WHERE recipient_id IS NOT NULL",
     "CREATE INDEX issuance_uid ON issuance (shop_id, uid, create_time, id) WHERE uid IS NOT NULL",
     // Two scans of one person at one instant: one of them is the first.
-    "CREATE UNIQUE INDEX issuance_scan ON issuance (campaign_id, recipient_id, scan_no) WHERE scan_no IS NOT NULL",
+    "CREATE UNIQUE INDEX issuance_scan ON issuance (campaign_id, openid_index, scan_no) WHERE scan_no IS NOT NULL",
+    "CREATE INDEX issuance_scanner ON issuance (campaign_id, recipient_id) WHERE scan_no IS NOT NULL",
     // At most one attempt of an issuance is live: live_key is its id until the
     // provider has said that the number will not pay, and unique.
     "CREATE TABLE attempt (

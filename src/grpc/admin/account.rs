@@ -103,6 +103,7 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     }
     let sends = parse_rate(fields, "sends_per_second", r.sends_per_second);
     let queries = parse_rate(fields, "queries_per_second", r.queries_per_second);
+    let asked = parse_capabilities(fields, "capabilities", &r.capabilities);
     Some(NewAccount {
         protocol: protocol?.name(),
         mch_id: mch_id?,
@@ -115,9 +116,9 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         sends_per_second: sends?,
         queries_per_second: queries?,
         confirm_refusals: r.confirm_refusals.unwrap_or(true),
-        capabilities: match r.capabilities.as_slice() {
-            [] => protocol?.capabilities(),
-            asked => parse_capabilities(fields, "capabilities", asked),
+        capabilities: match r.capabilities.is_empty() {
+            true => protocol?.capabilities(),
+            false => asked,
         },
     })
 }

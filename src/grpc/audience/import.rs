@@ -8,6 +8,7 @@ use super::people::{PEOPLE_MAX, parse_person};
 use super::{Backend, Caller, Fields, GROUPS_MAX, parse_groups, pb, status};
 use crate::domain::error::Violation;
 use crate::domain::id::{GroupId, ShopId};
+use crate::domain::text::Uid;
 use crate::domain::{Error, Reason, Result};
 use crate::grpc::call::{body, call};
 use crate::store::audience::Person;
@@ -140,7 +141,8 @@ impl Import {
                 Ok(person) => person,
                 Err(error) => {
                     let first = error.violations.into_iter().next();
-                    self.refuse(place, "", first.unwrap_or_else(unreadable));
+                    let uid = Uid::parse(&raw.uid).map_or("", |_| raw.uid.as_str());
+                    self.refuse(place, uid, first.unwrap_or_else(unreadable));
                     continue;
                 }
             };

@@ -94,11 +94,11 @@ fn parse_filter(fields: &mut Fields, raw: &pb::IssuanceFilter) -> Option<Filter>
         "" => Some(None),
         uid => fields.uid(uid, "filter.uid").map(Some),
     };
-    let (from, to) = parse_times(
+    let times = parse_times(
         fields,
         raw.create_time_from.as_ref(),
         raw.create_time_to.as_ref(),
-    )?;
+    );
     let amount_type = match raw.amount_type {
         0 => Some(None),
         raw => fields
@@ -115,6 +115,7 @@ fn parse_filter(fields: &mut Fields, raw: &pb::IssuanceFilter) -> Option<Filter>
         let text = "one keyword at a time";
         fields.bad("filter.batch_keyword", Reason::FieldNotAllowed, text);
     }
+    let (from, to) = times?;
     Some(Filter {
         campaign: campaign?,
         batch: batch?,

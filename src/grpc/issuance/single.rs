@@ -208,8 +208,13 @@ pub(super) async fn scan(
         })
         .await?;
     let row = outcome(backend, shop, &issued, r.validate_only, Some(until)).await?;
+    let mut issuance = shown(backend, row).await?;
+    // What was found may have gone to an openid that the person had before.
+    if issuance.openid != r.openid {
+        issuance.openid.clear();
+    }
     Ok(pb::ScanSendResponse {
-        issuance: Some(shown(backend, row).await?),
+        issuance: Some(issuance),
         replayed: issued.replayed,
     })
 }

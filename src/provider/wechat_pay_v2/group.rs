@@ -30,6 +30,10 @@ pub(super) fn portions(
     if taken > payment.amount {
         return Err(Not::Ours("hblist"));
     }
+    // The list may be missing; then the state speaks for itself.
+    if state == ProviderState::Received && !receipts.is_empty() && taken != payment.amount {
+        return Err(Not::Ours("hblist"));
+    }
     if state != ProviderState::Refunded {
         return Ok((receipts, None));
     }

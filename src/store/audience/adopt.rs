@@ -2,7 +2,7 @@
 //! first seen by a scan, and has no uid yet, becomes the caller's.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::super::entity::search_gram::Kind;
 use super::super::entity::{group_member, issuance, recipient, recipient_openid};
@@ -36,15 +36,7 @@ impl Tx {
 
     /// One person, seen twice: what the nameless row has goes to the named one.
     async fn merge(&self, shop: ShopId, from: RecipientId, to: RecipientId) -> Result<(), Fault> {
-        // Scans are numbered for each person: those of the one come after those of the other.
-        let text = "UPDATE issuance SET recipient_id = $2, scan_no = scan_no + (\
-                    SELECT COALESCE(MAX(other.scan_no), 0) FROM issuance other \
-                    WHERE other.campaign_id = issuance.campaign_id AND other.recipient_id = $2) \
-                    WHERE recipient_id = $1 AND scan_no IS NOT NULL";
-        let values = [from.0.into(), to.0.into()];
-        let backend = self.get_database_backend();
-        self.execute_raw(Statement::from_sql_and_values(backend, text, values))
-            .await?;
+        // Scans keep their numbers: those are of the openid, not of the row.
         issuance::Entity::update_many()
             .col_expr(issuance::Column::RecipientId, Expr::value(Some(to)))
             .filter(issuance::Column::RecipientId.eq(from))

@@ -95,7 +95,7 @@ impl Store {
         with_members(self.reader(), row).await.map_err(Error::from)
     }
 
-    /// A page of groups, newest first.
+    /// A page of groups, highest id first.
     ///
     /// # Errors
     /// KEYWORD_TOO_BROAD.

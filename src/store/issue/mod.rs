@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Store;
 use super::entity::{issuance, issuance_batch};
 use super::request::{Call, Claimed};
@@ -209,6 +211,31 @@ impl Store {
     }
 }
 
+/// What a replay answers that is not read from the rows.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    batch_ids: Vec<i64>,
+    repeated: i64,
+}
+
+impl Kept {
+    fn to_json(&self) -> Result<Option<String>> {
+        if self.batch_ids.is_empty() {
+            return Ok(None);
+        }
+        let json = serde_json::to_string(self);
+        json.map(Some)
+            .map_err(|e| Error::internal("a reply is no JSON", e))
+    }
+
+    fn from_json(kept: Option<&str>) -> Result<Self> {
+        let Some(json) = kept else {
+            return Ok(Self::default());
+        };
+        serde_json::from_str(json).map_err(|e| Error::internal("a kept reply is no JSON", e))
+    }
+}
+
 /// The unit while it runs.
 struct Unit<'t> {
     tx: &'t Tx,
@@ -266,28 +293,34 @@ impl Unit<'_> {
     async fn accept(&mut self, command: &Command, ids: &Ids) -> Result<Issued, Fault> {
         let first = ids.batches.first().or(ids.issuances.first());
         let resource = first.copied().unwrap_or(0);
-        let reply = serde_json::to_string(&ids.batches)
-            .map_err(|e| Error::internal("a reply is no JSON", e))?;
-        let reply = (!ids.batches.is_empty()).then_some(reply);
+        let mut kept = Kept {
+            batch_ids: ids.batches.clone(),
+            repeated: 0,
+        };
         let claimed = self
             .tx
-            .claim_request(&command.call, resource, reply)
+            .claim_request(&command.call, resource, kept.to_json()?)
             .await?;
         if let Claimed::Replay { resource, reply } = claimed {
-            let batch_ids = match reply {
-                Some(ids) => serde_json::from_str(&ids)
-                    .map_err(|e| Error::internal("a kept reply is no JSON", e))?,
-                None => Vec::new(),
-            };
+            let kept = Kept::from_json(reply.as_deref())?;
             return Ok(Issued {
                 resource,
-                batch_ids,
+                batch_ids: kept.batch_ids,
+                repeated: kept.repeated,
                 replayed: true,
                 ..Issued::default()
             });
         }
         match self.prepare(command, ids).await {
-            Ok(prepared) => self.write(command, prepared, ids).await,
+            Ok(prepared) => {
+                let issued = self.write(command, prepared, ids).await?;
+                if issued.repeated > 0 {
+                    kept.repeated = issued.repeated;
+                    let json = kept.to_json()?;
+                    self.tx.keep_reply(&command.call, json).await?;
+                }
+                Ok(issued)
+            }
             Err(Fault::Refused(error)) => {
                 self.tx.release_request(&command.call).await?;
                 Err(error.into())

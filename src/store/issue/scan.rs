@@ -1,10 +1,11 @@
 //! A packet for whoever scanned.
 //!
-//! One person's scans of one campaign take turns on his row, and are numbered; the
-//! unique index on that number is the last guard. The order number is derived from
-//! campaign, openid and the number of the scan, not from the request: a phone that
-//! scans again after a database has lost its last commits gets the same order
-//! number, whatever request id its new call brings.
+//! One person's scans of one campaign take turns on his row. Scans are numbered for
+//! each openid; the unique index on that number is the last guard. The order number
+//! is derived from campaign, openid and the number of the scan, not from the request:
+//! a phone that scans again after a database has lost its last commits gets the same
+//! order number, whatever request id its new call brings. Nothing ever changes the
+//! number of a scan, also where two rows turn out to be one person.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -53,8 +54,7 @@ impl Unit<'_> {
         }
         // Only now: who has his packet gets it back also from a campaign that is over.
         self.standing(ground).open_at(self.tx.now())?;
-        let last = earlier.iter().filter_map(|row| row.scan_no).max();
-        let scan_no = last.unwrap_or(0) + 1;
+        let scan_no = self.tx.last_scan(campaign.id, &index).await? + 1;
         let item = scan_item(campaign.id, scan_no, &ground.appid, openid);
         let seed = scan_seed(command.shop, &item);
         let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
@@ -114,6 +114,21 @@ pub(in crate::store) fn scan_item(
 }
 
 impl Tx {
+    /// The number of the latest scan by an openid, whosever it was then; 0 if none.
+    async fn last_scan(&self, campaign: CampaignId, openid_index: &[u8]) -> Result<i32, Fault> {
+        let last = issuance::Entity::find()
+            .select_only()
+            .column(issuance::Column::ScanNo)
+            .filter(issuance::Column::CampaignId.eq(campaign))
+            .filter(issuance::Column::OpenidIndex.eq(openid_index))
+            .filter(issuance::Column::ScanNo.is_not_null())
+            .order_by_desc(issuance::Column::ScanNo)
+            .into_tuple::<Option<i32>>()
+            .one(self)
+            .await?;
+        Ok(last.flatten().unwrap_or(0))
+    }
+
     /// A person's scans of a campaign, first to last. His row is locked: two calls for
     /// one person take turns.
     pub(in crate::store) async fn scans(
@@ -129,7 +144,8 @@ impl Tx {
             .filter(issuance::Column::CampaignId.eq(campaign))
             .filter(issuance::Column::RecipientId.eq(recipient))
             .filter(issuance::Column::ScanNo.is_not_null())
-            .order_by_asc(issuance::Column::ScanNo)
+            .order_by_asc(issuance::Column::CreateTime)
+            .order_by_asc(issuance::Column::Id)
             .all(self)
             .await?)
     }

@@ -269,7 +269,6 @@ async fn bad_people_are_left_out(db: TestDb) {
 
 /// The contract gives the uid of one who is left out "if it has a usable one".
 #[test]
-#[ignore = "bug: src/grpc/audience/import.rs Import::parse refuses with an empty uid whatever else is wrong"]
 fn one_who_is_left_out_is_named_if_his_uid_is_good() {
     crate::support::block_on(async {
         let table = ready(TestDb::sqlite()).await;

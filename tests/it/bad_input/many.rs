@@ -290,7 +290,6 @@ async fn cancels(db: TestDb) {
 
 /// A replay says what the call said; of all its answer this alone is not kept.
 #[test]
-#[ignore = "bug: src/store/issue/mod.rs accept: a replay of SendToGroups has repeated_count 0"]
 fn a_replay_says_how_many_were_repeated() {
     crate::support::block_on(async {
         let table = ready(TestDb::sqlite()).await;

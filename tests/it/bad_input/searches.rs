@@ -360,7 +360,6 @@ async fn broad_keywords(db: TestDb) {
 
 /// All that is wrong is said at once.
 #[test]
-#[ignore = "bug: src/grpc/issuance/list.rs parse_filter gives up at a wrong time and reads no keyword"]
 fn keywords_are_read_whatever_else_is_wrong() {
     crate::support::block_on(async {
         let (table, ..) = ready(TestDb::sqlite()).await;

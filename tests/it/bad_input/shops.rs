@@ -163,7 +163,6 @@ async fn capabilities(db: TestDb) {
 
 /// All that is wrong is said at once.
 #[test]
-#[ignore = "bug: src/grpc/admin/account.rs parse_account gives up before it reads capabilities"]
 fn capabilities_are_read_whatever_else_is_wrong() {
     crate::support::block_on(async {
         let table = Table::start(TestDb::sqlite()).await;

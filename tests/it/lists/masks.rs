@@ -358,7 +358,6 @@ async fn people_are_named_to_those_who_ask(db: TestDb) {
 /// A scan gives the person's first packet back, which may have gone to an openid that
 /// he had then; the caller has not brought that one.
 #[test]
-#[ignore = "bug: src/grpc/issuance/single.rs scan shows the openid of the packet that was found, not of the call"]
 fn a_scan_shows_no_other_openid_of_the_person() {
     crate::support::block_on(async {
         let app = TestApp::start(TestDb::sqlite()).await;

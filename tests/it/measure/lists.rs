@@ -503,7 +503,7 @@ async fn make_rows(raw: &Raw) {
     raw.run(
         "INSERT INTO recipient (id, shop_id, uid, nickname, create_time, update_time)
          SELECT n, 1, 'u' || n, CASE WHEN n % 10 = 0 AND n < 199990 THEN '王五 ' ELSE '用户' END || n, 0, 0
-         FROM generate_series(100001, 200000) n",
+         FROM generate_series(100001::bigint, 200000) n",
     )
     .await;
     raw.run(
@@ -518,7 +518,7 @@ async fn make_rows(raw: &Raw) {
            received_count, refunding_count, refunded_count, failed_count, cancelled_count, amount_fen, create_time)
          SELECT n, 1, 0, n % 20 + 1, 'MANUAL', n % 20 + 1, '老客户 ' || (n % 20 + 1), FALSE,
            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {START} + {YEAR} / 2000 * n
-         FROM generate_series(1, 2000) n"
+         FROM generate_series(1::bigint, 2000) n"
     ))
     .await;
     let indexes = raw
@@ -564,7 +564,7 @@ fn insert(from: i64, to: i64) -> String {
              WHEN 'UNKNOWN' THEN 'QUERY' WHEN 'REVIEW' THEN 'QUERY' END,
            CASE WHEN s.state IN ('SENT', 'REFUNDING', 'QUEUED', 'UNKNOWN', 'REVIEW') THEN 4102444800000000 END,
            1, {START} + {YEAR} / {all} * n, {START} + {YEAR} / {all} * n
-         FROM generate_series({from}, {to}) n, LATERAL (SELECT CASE
+         FROM generate_series({from}::bigint, {to}::bigint) n, LATERAL (SELECT CASE
            WHEN n % 100 < 80 THEN 'RECEIVED' WHEN n % 100 < 90 THEN 'REFUNDED' WHEN n % 100 < 95 THEN 'FAILED'
            WHEN n % 1000 < 990 THEN 'SENT' WHEN n % 5000 < 4999 THEN 'REFUNDING' WHEN n % 50000 = 49999 THEN 'UNKNOWN'
            WHEN n % 100000 = 4999 THEN 'REVIEW' ELSE 'QUEUED' END AS state) s"

@@ -16,7 +16,6 @@ on_both!(
     what_is_queued_is_withdrawn_amid_sending,
     a_paused_batch_is_withdrawn_at_once,
     a_large_batch_is_withdrawn_whole,
-    #[ignore = "bug: Resend of a packet of a cancelled batch is accepted and then withdrawn (store/claim/cancel.rs split_withdrawn)"]
     a_packet_sent_again_after_its_batch_was_cancelled_is_paid,
     a_pause_holds_a_batch_and_an_end_gives_it_back,
 );

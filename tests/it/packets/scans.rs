@@ -19,7 +19,6 @@ on_both!(
     a_failed_packet_does_not_count,
     a_scanner_gets_his_uid_later,
     two_rows_of_one_person_become_one,
-    #[ignore = "bug: a merge changes scan_no (store/audience/adopt.rs merge), from which Resend derives its number: another packet's number is minted"]
     a_merged_packet_keeps_numbers_of_its_own,
     a_lost_packet_gets_its_number_again,
 );
