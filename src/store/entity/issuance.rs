@@ -60,7 +60,8 @@ pub struct Model {
     pub amount_fen: Fen,
     /// Where it comes from.
     pub source: Source,
-    /// The how-manieth scan of its recipient in the campaign, from 1.
+    /// The how-manieth scan by its openid in the campaign, from 1. It never changes: the
+    /// order numbers are derived from it.
     pub scan_no: Option<i32>,
     /// Its share of the campaign's pot.
     pub share_position: Option<i32>,
