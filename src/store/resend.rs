@@ -11,7 +11,7 @@ use super::issue::{scan_item, scan_seed};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
-use crate::domain::id::{IssuanceId, ShopId};
+use crate::domain::id::{IssuanceId, RecipientId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::number::{Seed, mch_billno};
 use crate::domain::schedule::Job;
@@ -62,7 +62,8 @@ impl Tx {
                 .fact("account_id", payer.id)
                 .into());
         }
-        let (cipher, index) = self.openid_of(&before).await?;
+        let owner = self.owner_of(&before).await?;
+        let (cipher, index) = self.openid_of(&before, owner).await?;
         let standing = campaign.standing();
         standing.open_at(self.now())?;
         // A refunded packet still counts against the stock; a failed one does not.
@@ -90,6 +91,7 @@ impl Tx {
             .col_expr(Column::Job, Expr::value(Some(Job::Send)))
             .col_expr(Column::DueTime, Expr::value(Some(self.now())))
             .col_expr(Column::MchBillno, Expr::value(Some(number)))
+            .col_expr(Column::RecipientId, Expr::value(owner))
             .col_expr(Column::OpenidCipher, Expr::value(Some(cipher)))
             .col_expr(Column::OpenidIndex, Expr::value(Some(index)))
             .col_expr(Column::Version, Expr::value(before.version + 1))
@@ -215,28 +217,34 @@ impl Tx {
         Ok(found.ok_or_else(|| missing::campaign(row.campaign_id))?)
     }
 
+    /// Whose packet it is; one that was refused for an unknown uid may have an owner by now.
+    async fn owner_of(&self, row: &Model) -> Result<Option<RecipientId>, Fault> {
+        use super::entity::recipient;
+        let (None, Some(uid)) = (row.recipient_id, row.uid.clone()) else {
+            return Ok(row.recipient_id);
+        };
+        let owner = recipient::Entity::find()
+            .select_only()
+            .column(recipient::Column::Id)
+            .filter(recipient::Column::ShopId.eq(row.shop_id))
+            .filter(recipient::Column::Uid.eq(uid))
+            .into_tuple()
+            .one(self)
+            .await?;
+        Ok(owner)
+    }
+
     /// The openid of the packet; for one that was refused for lack of it, the one
     /// that the recipient has by now.
-    async fn openid_of(&self, row: &Model) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    async fn openid_of(
+        &self,
+        row: &Model,
+        owner: Option<RecipientId>,
+    ) -> Result<(Vec<u8>, Vec<u8>), Fault> {
         if let (Some(cipher), Some(index)) = (&row.openid_cipher, &row.openid_index) {
             return Ok((cipher.clone(), index.clone()));
         }
-        let person = match (row.recipient_id, row.uid.clone()) {
-            (Some(known), _) => Some(known),
-            (None, None) => None,
-            (None, Some(uid)) => {
-                use super::entity::recipient;
-                recipient::Entity::find()
-                    .select_only()
-                    .column(recipient::Column::Id)
-                    .filter(recipient::Column::ShopId.eq(row.shop_id))
-                    .filter(recipient::Column::Uid.eq(uid))
-                    .into_tuple::<crate::domain::id::RecipientId>()
-                    .one(self)
-                    .await?
-            }
-        };
-        let openid = match person {
+        let openid = match owner {
             Some(person) => {
                 recipient_openid::Entity::find_by_id((person, row.appid.clone()))
                     .one(self)

@@ -189,3 +189,25 @@ fn a_server_that_may_forget_is_refused() {
         assert!(error.to_string().contains("synchronous_commit"), "{error}");
     });
 }
+
+/// Packets of one batch are due at one instant: an index that does not end in the id
+/// makes PostgreSQL sort the whole queue for every claim.
+#[test]
+fn what_is_due_is_read_in_the_order_of_an_index() {
+    block_on(async {
+        let db = TestDb::postgres();
+        let raw = Raw::open(&db).await;
+        for method in ["seqscan", "bitmapscan"] {
+            raw.run(&format!("SET enable_{method} = off")).await;
+        }
+        let plan = raw
+            .texts(
+                "EXPLAIN SELECT * FROM issuance WHERE account_id = 1 AND job = 'SEND' AND due_time <= 9 \
+                 ORDER BY due_time, id LIMIT 64 FOR UPDATE SKIP LOCKED",
+            )
+            .await
+            .join("\n");
+        assert!(plan.contains("issuance_due"), "{plan}");
+        assert!(!plan.contains("Sort"), "{plan}");
+    });
+}

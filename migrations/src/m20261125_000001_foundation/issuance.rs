@@ -88,7 +88,7 @@ pub(super) const UP: &[&str] = &[
         CHECK (mch_billno IS NOT NULL OR (state = 'FAILED' AND attempt_count = 0))
     )",
     // The dispatcher's work list.
-    "CREATE INDEX issuance_due ON issuance (account_id, job, due_time) WHERE due_time IS NOT NULL",
+    "CREATE INDEX issuance_due ON issuance (account_id, job, due_time, id) WHERE due_time IS NOT NULL",
     // Who waits for a person, oldest first: few rows of very many.
     "CREATE INDEX issuance_review ON issuance (update_time) WHERE state = 'REVIEW'",
     // The lists: each filter is a prefix, and what follows is the order of the pages.

@@ -1,15 +1,16 @@
 //! What was refunded or has failed is sent again, under another number each time.
 
-use hongbao::grpc::pb::IssuanceState as S;
+use hongbao::grpc::pb::{self, IssuanceState as S};
 use hongbao::simulator::{Fault, FaultTable};
 
 use super::asking::{ask, by_id, by_number};
-use super::{PAID, resend, stage};
+use super::{PAID, packets, recipient, resend, stage, upsert};
 use crate::support::{Options, SHOP, TestDb, on_both, reason};
 
 on_both!(
     what_was_refunded_is_sent_again,
     what_has_failed_is_sent_again,
+    who_was_unknown_becomes_the_owner_of_his_packet,
 );
 
 async fn what_was_refunded_is_sent_again(db: TestDb) {
@@ -99,6 +100,45 @@ async fn what_has_failed_is_sent_again(db: TestDb) {
     assert_eq!(seen.attempts[0].last_error, failed.last_error);
     let refused = resend(client, id).await.unwrap_err();
     assert_eq!(reason(&refused), "ALREADY_SENT");
+    app.assert_sound().await;
+    app.stop().await;
+}
+
+/// A uid that nobody had when the packet was asked for.
+async fn who_was_unknown_becomes_the_owner_of_his_packet(db: TestDb) {
+    let (app, account) = stage(db, Options::default()).await;
+    let client = &app.client;
+    let campaign = client
+        .make_campaign(client.draft(SHOP, account, "c"), 1_000)
+        .await;
+    let request = pb::SendToUsersRequest {
+        shop_id: SHOP,
+        request_id: client.fresh(),
+        campaign_id: campaign,
+        uids: vec!["late".into()],
+        source: pb::IssuanceSource::Manual.into(),
+        ..Default::default()
+    };
+    let sent = client.issuances().send_to_users(request).await.unwrap();
+    let refused = sent.into_inner().refused.remove(0);
+    assert_eq!(refused.reason.unwrap().reason, "RECIPIENT_NOT_FOUND");
+    let late = pb::RecipientInput {
+        nickname: "无名".into(),
+        ..super::person(&app, "late", "oLate")
+    };
+    upsert(client, vec![late]).await.unwrap();
+    let sent = resend(client, refused.issuance_id).await.unwrap();
+    assert_eq!(
+        sent.recipient_id,
+        recipient(client, "late").await.recipient_id
+    );
+    let by_name = pb::IssuanceFilter {
+        keyword: "无名".into(),
+        ..Default::default()
+    };
+    let found = packets(client, by_name).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].issuance_id, refused.issuance_id);
     app.assert_sound().await;
     app.stop().await;
 }
