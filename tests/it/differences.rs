@@ -33,7 +33,7 @@ fn paid(number: &str, state: Theirs) -> Payment {
         times_paid: 1,
         sends: 1,
         queries: 0,
-        returned_fen: 0,
+        returned_fen: if state == Theirs::Refund { 100 } else { 0 },
     }
 }
 
@@ -107,6 +107,30 @@ fn a_packet_that_came_back_may_go_out_again() {
         &[ours("a", 1, State::Refunded), ours("b", 1, State::Received)],
         &[paid("a", Theirs::Refund), paid("b", Theirs::Received)],
     );
+}
+
+#[test]
+fn a_packet_of_which_a_part_is_out_may_not() {
+    let part = Payment {
+        returned_fen: 40,
+        ..paid("a", Theirs::Refund)
+    };
+    let line = only(
+        &[ours("a", 1, State::Refunded), ours("b", 1, State::Received)],
+        &[part, paid("b", Theirs::Received)],
+    );
+    assert!(line.contains("out 2 times"), "{line}");
+}
+
+#[test]
+fn another_amount_came_back() {
+    let (number, here) = ours("n", 1, State::Refunded);
+    let here = Number {
+        refunded: Some(Fen(60)),
+        ..here
+    };
+    let line = only(&[(number, here)], &[paid("n", Theirs::Refund)]);
+    assert!(line.contains("100 fen of n came back"), "{line}");
 }
 
 #[test]
