@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod error;
 pub mod grant;
 pub mod id;
+pub mod item;
 pub mod ledger;
 pub mod machine;
 pub mod missing;

@@ -5,6 +5,8 @@
 //! and [`Fields::finish`] refuses the whole in the end. Nothing of the database is
 //! touched before that.
 
+use std::collections::HashSet;
+
 use prost_types::Timestamp as PbTimestamp;
 
 use super::pb;
@@ -71,6 +73,32 @@ impl Fields {
             Reason::IdInvalid,
             "must be a positive integer",
         )
+    }
+
+    /// Positive ids, each once and at most so many.
+    pub fn ids<T>(
+        &mut self,
+        raw: &[i64],
+        path: &str,
+        make: fn(i64) -> Option<T>,
+        most: usize,
+    ) -> Option<Vec<T>> {
+        if raw.len() > most {
+            let text = format!("{}; one call takes at most {most}", raw.len());
+            self.bad(path, Reason::BatchTooLarge, text);
+            return None;
+        }
+        let mut seen = HashSet::new();
+        let mut ids = Vec::with_capacity(raw.len());
+        for (index, id) in raw.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            ids.extend(self.id(*id, &path, make));
+            if !seen.insert(*id) {
+                let text = "stands more than once in this call";
+                self.bad(path, Reason::DuplicateItem, text);
+            }
+        }
+        Some(ids)
     }
 
     /// A positive id, or none where it is 0. The outer option is nothing if it is wrong.

@@ -77,13 +77,13 @@ impl Asker {
     ) -> Result<Vec<(IssuanceId, Refreshed, Option<issuance::Model>)>> {
         let refresh = self.store.refresh(shop, ids.to_vec()).await?;
         self.wake.notify_waiters();
-        let asked = refresh.asked();
         let mut answered: HashSet<IssuanceId> = HashSet::new();
+        let mut open = refresh.asked();
         let mut pause = Pause::new(until);
-        while answered.len() < asked.len() {
-            let known = self.store.answered(&asked, refresh.since).await?;
-            answered.extend(known);
-            if answered.len() == asked.len() || !pause.sleep().await {
+        while !open.is_empty() {
+            answered.extend(self.store.answered(&open, refresh.since).await?);
+            open.retain(|id| !answered.contains(id));
+            if !open.is_empty() && !pause.sleep().await {
                 break;
             }
         }

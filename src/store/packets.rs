@@ -102,7 +102,7 @@ impl Store {
             .map(|row| ((row.campaign_id, row.revision), row.texts))
             .collect();
         let people: BTreeSet<RecipientId> = rows.iter().filter_map(|r| r.recipient_id).collect();
-        let mut people: HashMap<RecipientId, recipient::Model> = recipient::Entity::find()
+        let people: HashMap<RecipientId, recipient::Model> = recipient::Entity::find()
             .filter(recipient::Column::Id.is_in(people))
             .all(self.reader())
             .await
@@ -131,7 +131,7 @@ impl Store {
             Ok(Packet {
                 campaign: campaign.ok_or_else(|| lost("campaign"))?,
                 texts,
-                recipient: row.recipient_id.and_then(|id| people.get_mut(&id).cloned()),
+                recipient: row.recipient_id.and_then(|id| people.get(&id).cloned()),
                 attempt: attempts.get(&(row.id, row.attempt_count)).cloned(),
                 row,
             })

@@ -73,9 +73,10 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn answered(&self, ids: &[IssuanceId], since: Timestamp) -> Result<Vec<IssuanceId>> {
-        let rows: Vec<IssuanceId> = attempt::Entity::find()
+        attempt::Entity::find()
             .select_only()
             .column(attempt::Column::IssuanceId)
+            .distinct()
             .join(
                 JoinType::InnerJoin,
                 attempt::Entity::belongs_to(provider_exchange::Entity)
@@ -88,11 +89,7 @@ impl Store {
             .into_tuple()
             .all(self.reader())
             .await
-            .map_err(to_error)?;
-        let mut rows = rows;
-        rows.sort_unstable();
-        rows.dedup();
-        Ok(rows)
+            .map_err(to_error)
     }
 
     /// Packets by id, as they are now.

@@ -4,14 +4,15 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::Store;
+use super::audience::open_openid;
 use super::batch::BatchMoves;
 use super::entity::issuance::{Column, Entity, Model};
 use super::entity::{campaign, issuance_batch, recipient_openid};
-use super::issue::{scan_item, scan_seed};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
 use crate::domain::id::{IssuanceId, RecipientId, ShopId};
+use crate::domain::item;
 use crate::domain::ledger::Posting;
 use crate::domain::number::{Seed, mch_billno};
 use crate::domain::schedule::Job;
@@ -71,7 +72,7 @@ impl Tx {
         standing.affords(before.amount_fen, 1 - counted)?;
         let item = self.item_of(store, &before, &cipher).await?;
         let seed = match before.scan_no {
-            Some(_) => scan_seed(shop, &item),
+            Some(_) => item::scan_seed(shop, &item),
             None => Seed {
                 shop,
                 app: before.app_id,
@@ -155,21 +156,18 @@ impl Tx {
 
     /// What named the packet when it was accepted.
     async fn item_of(&self, store: &Store, row: &Model, cipher: &[u8]) -> Result<String, Fault> {
-        let open = || super::audience::open_openid(store.keys(), row.shop_id, cipher);
+        let openid = open_openid(store.keys(), row.shop_id, cipher)?;
         if let Some(scan_no) = row.scan_no {
-            return Ok(scan_item(row.campaign_id, scan_no, &row.appid, &open()?));
+            return Ok(item::scan(row.campaign_id, scan_no, &row.appid, &openid));
         }
-        let whose = match &row.uid {
-            Some(uid) => format!("uid:{uid}"),
-            None => format!("openid:{}:{}", row.appid, open()?.expose()),
-        };
+        let whose = item::person(row.uid.as_ref(), &row.appid, Some(&openid));
         let Some(batch) = row.batch_id else {
             return Ok(whose);
         };
         let batch = issuance_batch::Entity::find_by_id(batch).one(self).await?;
         Ok(match batch {
             Some(batch) if batch.every_group => match batch.group_id {
-                Some(group) => format!("group:{group}/{whose}"),
+                Some(group) => item::member(group, &whose),
                 None => whose,
             },
             _ => whose,

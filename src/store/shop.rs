@@ -1,6 +1,6 @@
 //! Shops, their branches, and which accounts pay for which kind of merchant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _,
@@ -57,12 +57,16 @@ impl Store {
             .all(self.reader())
             .await
             .map_err(to_error)?;
-        let mut shops = Vec::with_capacity(rows.len());
-        for row in rows {
-            let gateways = gateways(self.reader(), row.id).await?;
-            shops.push(Shop { row, gateways });
+        let mut maps: HashMap<ShopId, Gateways> = HashMap::new();
+        let ids = rows.iter().map(|row| row.id);
+        for (shop, gateway, account) in mapped(self.reader(), ids).await? {
+            maps.entry(shop).or_default().insert(gateway, account);
         }
-        Ok(shops)
+        let shop = |row: shop::Model| Shop {
+            gateways: maps.remove(&row.id).unwrap_or_default(),
+            row,
+        };
+        Ok(rows.into_iter().map(shop).collect())
     }
 
     /// Replaces a shop's map of accounts.
@@ -242,12 +246,23 @@ impl Tx {
 }
 
 async fn gateways(db: &impl ConnectionTrait, shop: ShopId) -> Result<Gateways, Fault> {
+    let rows = mapped(db, [shop]).await?.into_iter();
+    Ok(rows
+        .map(|(_, gateway, account)| (gateway, account))
+        .collect())
+}
+
+/// What some shops have mapped.
+async fn mapped(
+    db: &impl ConnectionTrait,
+    shops: impl IntoIterator<Item = ShopId>,
+) -> Result<Vec<(ShopId, GatewayType, AccountId)>, Fault> {
     let rows = shop_gateway::Entity::find()
-        .filter(shop_gateway::Column::ShopId.eq(shop))
+        .filter(shop_gateway::Column::ShopId.is_in(shops))
         .all(db)
         .await?;
-    let pair = |row: shop_gateway::Model| (row.gateway_type, row.account_id);
-    Ok(rows.into_iter().map(pair).collect())
+    let entry = |row: shop_gateway::Model| (row.shop_id, row.gateway_type, row.account_id);
+    Ok(rows.into_iter().map(entry).collect())
 }
 
 fn taken(error: sea_orm::DbErr, field: &'static str, text: &str) -> Fault {

@@ -190,7 +190,7 @@ pub const CHECKS: &[Check] = &[
               WHERE i.share_position IS NOT NULL AND i.state NOT IN ('FAILED', 'CANCELLED')
                 AND (s.issuance_id IS NULL OR s.issuance_id <> i.id OR s.amount_fen <> i.amount_fen)
               UNION SELECT s.issuance_id AS id FROM campaign_share s LEFT JOIN issuance i ON i.id = s.issuance_id
-              WHERE s.issuance_id IS NOT NULL AND (i.id IS NULL OR i.campaign_id <> s.campaign_id OR i.share_position IS NULL
+              WHERE s.issuance_id IS NOT NULL AND (i.id IS NULL OR i.share_position IS NULL
                 OR i.share_position <> s.position OR i.state IN ('FAILED', 'CANCELLED'))
               UNION SELECT c.id AS id FROM campaign c LEFT JOIN (
                 SELECT campaign_id, COUNT(*) AS shares, SUM(amount_fen) AS pot FROM campaign_share GROUP BY campaign_id) s ON s.campaign_id = c.id

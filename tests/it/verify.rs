@@ -9,7 +9,7 @@ use hongbao::store::{Settings, Store};
 
 mod corruptions;
 
-use corruptions::{CORRUPTIONS, Corruption, UNSEEN};
+use corruptions::{CORRUPTIONS, Corruption};
 
 use crate::sending::ready;
 use crate::support::{Raw, TestApp, TestDb, on_both};
@@ -222,15 +222,6 @@ async fn every_corruption_is_named(db: TestDb) {
     let (db, config, ids) = eventful(db).await;
     assert!(findings(&config, &db).await.is_empty());
     each_is_named(CORRUPTIONS, &config, &db, &ids).await;
-}
-
-/// Rows that break a rule and are not seen by it.
-#[test]
-fn every_share_is_looked_at() {
-    crate::support::block_on(async {
-        let (db, config, ids) = eventful(TestDb::sqlite()).await;
-        each_is_named(UNSEEN, &config, &db, &ids).await;
-    });
 }
 
 async fn each_is_named(corruptions: &[Corruption], config: &Config, db: &TestDb, ids: &Ids) {

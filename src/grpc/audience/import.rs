@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tonic::{Status, Streaming};
 
 use super::people::{PEOPLE_MAX, parse_person};
-use super::{Backend, Caller, Fields, GROUPS_MAX, parse_groups, pb, status};
+use super::{Backend, Caller, Fields, GROUPS_MAX, pb, status};
 use crate::domain::error::Violation;
 use crate::domain::id::{GroupId, ShopId};
 use crate::domain::text::Uid;
@@ -71,7 +71,12 @@ async fn begin(
         false,
         &body,
     );
-    let groups = parse_groups(&mut fields, &first.wx_group_ids, GROUPS_MAX);
+    let groups = fields.ids(
+        &first.wx_group_ids,
+        "wx_group_ids",
+        GroupId::parse,
+        GROUPS_MAX,
+    );
     let (call, groups) = fields.finish(call.zip(groups))?;
     let replayed = backend
         .store

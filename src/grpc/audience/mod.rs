@@ -4,7 +4,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
 use super::call::parse_call;
-use super::issuance::parse_groups;
 use super::parse::Fields;
 use super::pb::audience_service_server::AudienceService;
 use super::server::Backend;
@@ -129,7 +128,7 @@ async fn upsert(
         shop_id
     );
     let people = parse_people(&mut fields, &r.recipients);
-    let groups = parse_groups(&mut fields, &r.wx_group_ids, GROUPS_MAX);
+    let groups = fields.ids(&r.wx_group_ids, "wx_group_ids", GroupId::parse, GROUPS_MAX);
     let parsed = (|| Some((call?, groups?, people?)))();
     let (call, groups, people) = fields.finish(parsed)?;
     let done = backend

@@ -1,7 +1,5 @@
 //! RefreshStatus, QueryProviderStatus, ListProviderExchanges.
 
-use std::collections::HashSet;
-
 use tokio::time::Instant;
 
 use super::parse::Fields;
@@ -26,7 +24,16 @@ pub(super) async fn refresh(
 ) -> Result<pb::RefreshStatusResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
-    let ids = parse_ids(&mut fields, &r.issuance_ids);
+    if r.issuance_ids.is_empty() {
+        let text = format!("name 1 to {REFRESH_MAX} issuances");
+        fields.bad("issuance_ids", Reason::FieldRequired, text);
+    }
+    let ids = fields.ids(
+        &r.issuance_ids,
+        "issuance_ids",
+        IssuanceId::parse,
+        REFRESH_MAX,
+    );
     let ids = fields.finish(ids)?;
     let done = backend.asker.refresh(shop, &ids, until).await?;
     let fresh = |refreshed: &Refreshed| match refreshed {
@@ -58,29 +65,6 @@ fn outcome(refreshed: Refreshed) -> pb::RefreshOutcome {
         Refreshed::Pending => pb::RefreshOutcome::Pending,
         Refreshed::NotFound => pb::RefreshOutcome::NotFound,
     }
-}
-
-fn parse_ids(fields: &mut Fields, raw: &[i64]) -> Option<Vec<IssuanceId>> {
-    if raw.is_empty() {
-        let text = format!("name 1 to {REFRESH_MAX} issuances");
-        fields.bad("issuance_ids", Reason::FieldRequired, text);
-    }
-    if raw.len() > REFRESH_MAX {
-        let text = format!("{}; one call takes at most {REFRESH_MAX}", raw.len());
-        fields.bad("issuance_ids", Reason::BatchTooLarge, text);
-        return None;
-    }
-    let mut seen = HashSet::new();
-    let mut ids = Vec::with_capacity(raw.len());
-    for (index, id) in raw.iter().enumerate() {
-        let path = format!("issuance_ids[{index}]");
-        ids.extend(fields.id(*id, &path, IssuanceId::parse));
-        if !seen.insert(*id) {
-            let text = "stands more than once in this call";
-            fields.bad(path, Reason::DuplicateItem, text);
-        }
-    }
-    Some(ids)
 }
 
 pub(super) async fn query(

@@ -89,7 +89,7 @@ pub(super) async fn to_groups(
     );
     let campaign = fields.id(r.campaign_id, "campaign_id", CampaignId::parse);
     let source = fields.choice(r.source, "source", convert::parse_source);
-    let groups = parse_groups(&mut fields, &r.wx_group_ids, GROUPS_MAX);
+    let groups = fields.ids(&r.wx_group_ids, "wx_group_ids", GroupId::parse, GROUPS_MAX);
     if r.wx_group_ids.is_empty() {
         let text = format!("name 1 to {GROUPS_MAX} groups");
         fields.bad("wx_group_ids", Reason::FieldRequired, text);
@@ -170,30 +170,6 @@ fn parse_pot(fields: &mut Fields, raw: i64) -> Option<Option<Fen>> {
         0 => Some(None),
         raw => fields.amount(raw, "pot_fen").map(Some),
     }
-}
-
-/// Groups, each once.
-pub(in crate::grpc) fn parse_groups(
-    fields: &mut Fields,
-    raw: &[i64],
-    most: usize,
-) -> Option<Vec<GroupId>> {
-    if raw.len() > most {
-        let text = format!("{} groups; one call takes at most {most}", raw.len());
-        fields.bad("wx_group_ids", Reason::BatchTooLarge, text);
-        return None;
-    }
-    let mut seen = HashSet::new();
-    let mut groups = Vec::with_capacity(raw.len());
-    for (index, id) in raw.iter().enumerate() {
-        let path = format!("wx_group_ids[{index}]");
-        groups.extend(fields.id(*id, &path, GroupId::parse));
-        if !seen.insert(*id) {
-            let text = "stands more than once in this call";
-            fields.bad(path, Reason::DuplicateItem, text);
-        }
-    }
-    Some(groups)
 }
 
 /// Each uid once, and those that stood more than once.

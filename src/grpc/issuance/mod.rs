@@ -22,8 +22,6 @@ mod render;
 mod single;
 mod watch;
 
-pub(super) use many::parse_groups;
-
 /// What is kept of a deadline for the way back.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
 

@@ -9,29 +9,34 @@ use crate::store::packets::Packet;
 
 /// What of a packet is shown beside the usual.
 #[derive(Clone, Copy)]
-pub(super) struct Shows {
+pub(super) struct Shows<'a> {
     /// Openid, mobile and risk_info unmasked.
     pub(super) people: bool,
-    /// The openid alone, to the caller who brought it.
-    pub(super) openid: bool,
+    /// The openid that the caller brought, who is shown it and no other.
+    pub(super) brought: Option<&'a str>,
     /// What a mini program opens it with.
     pub(super) package: bool,
 }
 
-impl Shows {
+impl<'a> Shows<'a> {
     pub(super) const NOTHING: Self = Self {
         people: false,
-        openid: false,
+        brought: None,
         package: false,
     };
     pub(super) const PACKAGE: Self = Self {
         package: true,
         ..Self::NOTHING
     };
-    pub(super) const OWN: Self = Self {
-        openid: true,
-        ..Self::PACKAGE
-    };
+
+    /// To a caller who brought an openid. A scan may find an older packet of the same
+    /// person, which went to another one.
+    pub(super) fn own(openid: &'a str) -> Self {
+        Self {
+            brought: Some(openid),
+            ..Self::PACKAGE
+        }
+    }
 }
 
 pub(super) fn render_batch(
@@ -94,7 +99,7 @@ fn text(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-pub(super) fn render(backend: &Backend, packet: &Packet, shows: Shows) -> Result<pb::Issuance> {
+pub(super) fn render(backend: &Backend, packet: &Packet, shows: Shows<'_>) -> Result<pb::Issuance> {
     let row = &packet.row;
     let store = &backend.store;
     let openid = store.openid_of(row)?;
@@ -156,7 +161,7 @@ pub(super) fn render(backend: &Backend, packet: &Packet, shows: Shows) -> Result
         received_fen: row.received_fen.0,
         refunded_fen: row.refunded_fen.0,
         openid: openid
-            .filter(|_| shows.people || shows.openid)
+            .filter(|o| shows.people || shows.brought == Some(o.expose()))
             .map(|o| o.expose().to_owned())
             .unwrap_or_default(),
         mobile: mobile

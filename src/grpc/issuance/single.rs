@@ -58,7 +58,7 @@ pub(super) async fn send(
     let wait = r.wait.then_some(until);
     let row = outcome(backend, shop, &issued, r.validate_only, wait).await?;
     Ok(pb::SendRedPacketResponse {
-        issuance: Some(shown(backend, row).await?),
+        issuance: Some(shown(backend, row, &r.openid).await?),
         replayed: issued.replayed,
     })
 }
@@ -208,13 +208,8 @@ pub(super) async fn scan(
         })
         .await?;
     let row = outcome(backend, shop, &issued, r.validate_only, Some(until)).await?;
-    let mut issuance = shown(backend, row).await?;
-    // What was found may have gone to an openid that the person had before.
-    if issuance.openid != r.openid {
-        issuance.openid.clear();
-    }
     Ok(pb::ScanSendResponse {
-        issuance: Some(issuance),
+        issuance: Some(shown(backend, row, &r.openid).await?),
         replayed: issued.replayed,
     })
 }
@@ -275,9 +270,9 @@ async fn outcome(
 }
 
 /// A packet for the caller who brought its openid.
-async fn shown(backend: &Backend, row: issuance::Model) -> Result<pb::Issuance> {
+async fn shown(backend: &Backend, row: issuance::Model, openid: &str) -> Result<pb::Issuance> {
     let packet = whole(backend, row).await?;
-    render(backend, &packet, Shows::OWN)
+    render(backend, &packet, Shows::own(openid))
 }
 
 async fn whole(backend: &Backend, row: issuance::Model) -> Result<crate::store::packets::Packet> {

@@ -188,6 +188,56 @@ fn an_end_counts_once_it_is_stated() {
     }
 }
 
+/// An end at which taken and returned are not the whole is another payment than ours.
+#[test]
+fn the_shares_of_a_group_packet_add_up() {
+    let group = Payment {
+        kind: Kind::Fission,
+        total_num: 3,
+        ..payment(texts("s", "r"))
+    };
+    let read = |status: &str, shares: &[i64], more: &str| {
+        let shares: String = shares
+            .iter()
+            .map(|fen| format!("<hbinfo><openid>o{fen}</openid><amount>{fen}</amount></hbinfo>"))
+            .collect();
+        let reply = format!("{ECHO}<status>{status}</status>{more}<hblist>{shares}</hblist>");
+        WechatPayV2.read_query(&group, &answer(&reply))
+    };
+    let back = |fen: i64| format!("<refund_amount>{fen}</refund_amount>");
+    for (status, shares, more) in [
+        ("SENT", &[][..], String::new()),
+        ("SENT", &[30, 20], String::new()),
+        ("RECEIVED", &[30, 20, 50], String::new()),
+        ("RECEIVED", &[], String::new()),
+        ("REFUND", &[30, 20], back(50)),
+        ("REFUND", &[], back(100)),
+        ("REFUND", &[], back(40)),
+    ] {
+        let outcome = read(status, shares, &more);
+        let QueryOutcome::Known(report) = outcome else {
+            panic!("{status} {shares:?} {more}: {outcome:?}")
+        };
+        assert_eq!(report.receipts.len(), shares.len());
+    }
+    for (status, shares, more, field) in [
+        ("SENT", &[30, 20, 51][..], String::new(), "hblist"),
+        ("RECEIVED", &[30, 20], String::new(), "hblist"),
+        ("RECEIVED", &[30, 20, 51], String::new(), "hblist"),
+        ("REFUND", &[30, 20], back(49), "refund_amount"),
+        ("REFUND", &[30, 20], back(51), "refund_amount"),
+        ("REFUND", &[], back(101), "refund_amount"),
+        ("REFUND", &[], back(0), "refund_amount"),
+    ] {
+        let outcome = read(status, shares, &more);
+        assert_eq!(
+            outcome,
+            QueryOutcome::Mismatch { field },
+            "{status} {shares:?} {more}"
+        );
+    }
+}
+
 proptest! {
     /// WeChat Pay checks the signature over what it reads, not over what we meant.
     #[test]

@@ -1,8 +1,10 @@
 //! Named groups of recipients.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _,
-    PaginatorTrait, QueryFilter, QuerySelect, Set,
+    QueryFilter, QuerySelect, Set,
 };
 
 use super::super::Store;
@@ -113,11 +115,12 @@ impl Store {
             query = query.filter(Column::Id.is_in(named));
         }
         let rows = query.all(self.reader()).await.map_err(to_error)?;
-        let mut groups = Vec::with_capacity(rows.len());
-        for row in rows {
-            groups.push(with_members(self.reader(), row).await?);
-        }
-        Ok(groups)
+        let members = members(self.reader(), shop, rows.iter().map(|row| row.id)).await?;
+        let group = |row: recipient_group::Model| Group {
+            members: members.get(&row.id).copied().unwrap_or(0),
+            row,
+        };
+        Ok(rows.into_iter().map(group).collect())
     }
 }
 
@@ -125,15 +128,31 @@ async fn with_members(
     db: &impl ConnectionTrait,
     row: recipient_group::Model,
 ) -> Result<Group, Fault> {
-    let members = group_member::Entity::find()
-        .filter(group_member::Column::ShopId.eq(row.shop_id))
-        .filter(group_member::Column::GroupId.eq(row.id))
-        .count(db)
-        .await?;
+    let members = members(db, row.shop_id, [row.id]).await?;
     Ok(Group {
+        members: members.get(&row.id).copied().unwrap_or(0),
         row,
-        members: i64::try_from(members).unwrap_or(i64::MAX),
     })
+}
+
+/// How many are in each of these groups; one that nobody is in is left out.
+async fn members(
+    db: &impl ConnectionTrait,
+    shop: ShopId,
+    groups: impl IntoIterator<Item = GroupId>,
+) -> Result<HashMap<GroupId, i64>, Fault> {
+    use group_member::Column;
+    let rows: Vec<(GroupId, i64)> = group_member::Entity::find()
+        .select_only()
+        .column(Column::GroupId)
+        .column_as(Column::RecipientId.count(), "members")
+        .filter(Column::ShopId.eq(shop))
+        .filter(Column::GroupId.is_in(groups))
+        .group_by(Column::GroupId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 impl Tx {

@@ -9,6 +9,7 @@ use super::people::Person;
 use super::{Command, MEMBERS_MAX, Unit, overflow};
 use crate::domain::amount::AmountType;
 use crate::domain::id::{CampaignId, GroupId, RecipientId};
+use crate::domain::item;
 use crate::domain::number::{Seed, order_key};
 use crate::domain::split::split;
 use crate::domain::text::Uid;
@@ -34,20 +35,16 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// What names a packet of this batch within the call: never a place in a list,
-    /// nor the id of a row, so that a retry after lost commits mints the same number.
+    /// What names a packet of this batch within the call.
     pub(super) fn item(&self, unit: &Unit<'_>, ground: &Ground, person: &Person) -> Result<String> {
-        let whose = match (&person.uid, &person.openid) {
-            (Some(uid), _) => format!("uid:{uid}"),
-            (None, Some((cipher, _))) => {
-                let shop = ground.campaign.shop_id;
-                let openid = open_openid(unit.store.keys(), shop, cipher)?;
-                format!("openid:{}:{}", ground.appid, openid.expose())
-            }
-            (None, None) => String::from("nobody"),
+        let shop = ground.campaign.shop_id;
+        let openid = match (&person.uid, &person.openid) {
+            (None, Some((cipher, _))) => Some(open_openid(unit.store.keys(), shop, cipher)?),
+            _ => None,
         };
+        let whose = item::person(person.uid.as_ref(), &ground.appid, openid.as_ref());
         Ok(match &self.group {
-            Some((group, _)) if self.every_group => format!("group:{group}/{whose}"),
+            Some((group, _)) if self.every_group => item::member(*group, &whose),
             _ => whose,
         })
     }

@@ -32,7 +32,6 @@ mod single;
 
 use many::Many;
 use scan::Scan;
-pub(super) use scan::{scan_item, scan_seed};
 pub(super) use single::risk_info_column;
 
 /// Members of one call at most.

@@ -10,15 +10,16 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::super::audience::seal_openid;
 use super::super::entity::{campaign_share, issuance, recipient};
 use super::super::tx::{Fault, Tx};
 use super::ground::Ground;
-use super::single::sealed;
 use super::{Command, Ids, Prepared, Unit};
 use crate::domain::amount::AmountType;
-use crate::domain::id::{AppId, CampaignId, IssuanceId, RecipientId, ShopId};
-use crate::domain::number::{Seed, place_of};
-use crate::domain::text::{Appid, Openid};
+use crate::domain::id::{CampaignId, IssuanceId, RecipientId};
+use crate::domain::item;
+use crate::domain::number::place_of;
+use crate::domain::text::Openid;
 use crate::domain::{Error, Fen, Reason, Result, State};
 
 /// What a scan writes beside its packet.
@@ -35,7 +36,7 @@ impl Unit<'_> {
         openid: &Openid,
         ids: &Ids,
     ) -> Result<Prepared, Fault> {
-        let (cipher, index) = sealed(self, command, openid)?;
+        let (cipher, index) = seal_openid(self.store.keys(), command.shop, openid)?;
         let known = self.owner(command, ground, &index).await?;
         let owner = match &known {
             Some(owner) => owner.id,
@@ -55,8 +56,8 @@ impl Unit<'_> {
         // Only now: who has his packet gets it back also from a campaign that is over.
         self.standing(ground).open_at(self.tx.now())?;
         let scan_no = self.tx.last_scan(campaign.id, &index).await? + 1;
-        let item = scan_item(campaign.id, scan_no, &ground.appid, openid);
-        let seed = scan_seed(command.shop, &item);
+        let item = item::scan(campaign.id, scan_no, &ground.appid, openid);
+        let seed = item::scan_seed(command.shop, &item);
         let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
         let rule = ground.rule()?;
         let (share, asked) = match (rule.kind(), campaign.stock_count) {
@@ -91,26 +92,6 @@ impl Unit<'_> {
 /// Whether a packet counts against the limit of its person.
 fn counts(state: State) -> bool {
     state.counts_against_stock()
-}
-
-/// What a scan's number and amount are derived from: no app and no request.
-pub(in crate::store) fn scan_seed(shop: ShopId, item: &str) -> Seed<'_> {
-    Seed {
-        shop,
-        app: AppId(0),
-        request: "",
-        item,
-    }
-}
-
-/// What names a scan.
-pub(in crate::store) fn scan_item(
-    campaign: CampaignId,
-    scan_no: i32,
-    appid: &Appid,
-    openid: &Openid,
-) -> String {
-    format!("scan:{campaign}:{scan_no}:{appid}:{}", openid.expose())
 }
 
 impl Tx {

@@ -9,8 +9,8 @@ use super::ground::{Ground, shares_of};
 use super::many::seed;
 use super::{Command, Ids, Single, Unit};
 use crate::domain::id::{BranchId, IssuanceId};
+use crate::domain::item;
 use crate::domain::packet::Kind;
-use crate::domain::text::Openid;
 use crate::domain::{Error, Fen, Reason, Result};
 
 impl Unit<'_> {
@@ -21,7 +21,7 @@ impl Unit<'_> {
         single: &Single,
         ids: &Ids,
     ) -> Result<issuance::Model, Fault> {
-        let item = format!("openid:{}:{}", ground.appid, single.openid.expose());
+        let item = item::person(None, &ground.appid, Some(&single.openid));
         let seed = seed(command, &item);
         let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
         let amount = amount_of(self, ground, single, &seed)?;
@@ -106,13 +106,4 @@ fn amount_of(
         );
         Error::field("amount_fen", Reason::AmountOutOfRange, text)
     })
-}
-
-/// A scan's openid, as the packet keeps it.
-pub(super) fn sealed(
-    unit: &Unit<'_>,
-    command: &Command,
-    openid: &Openid,
-) -> Result<(Vec<u8>, Vec<u8>)> {
-    seal_openid(unit.store.keys(), command.shop, openid)
 }

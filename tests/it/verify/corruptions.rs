@@ -142,6 +142,10 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE campaign SET pot_fen = pot_fen - 1 WHERE id = {pot}", "{pot}"),
     breaks("pot-is-the-packets", &[],
         "UPDATE campaign SET stock_count = stock_count + 1 WHERE id = {pot}", "{pot}"),
+    breaks("pot-is-the-packets", &[],
+        "UPDATE campaign_share SET issuance_id = {received} WHERE campaign_id = {pot} AND position = (SELECT MIN(position) FROM campaign_share WHERE campaign_id = {pot} AND issuance_id IS NULL)", "{received}"),
+    breaks("pot-is-the-packets", &[],
+        "DELETE FROM campaign_share WHERE campaign_id = {unused}", "{unused}"),
     breaks("receipts-within-the-packet", &[],
         "INSERT INTO issuance_receipt (issuance_id, attempt_no, openid_index, openid_cipher, seq, amount_fen)
          SELECT id, attempt_count, openid_index, openid_cipher, 0, amount_fen + 1 FROM issuance WHERE id = {received}", "{received}"),
@@ -165,13 +169,4 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE issuance SET shop_id = 2 WHERE id = {received}", "{received}"),
     breaks("one-tenant", &[],
         "UPDATE issuance_batch SET shop_id = 2 WHERE id = {batch}", "{member}"),
-];
-
-/// What breaks a rule and is not seen yet.
-#[rustfmt::skip]
-pub(super) const UNSEEN: &[Corruption] = &[
-    breaks("pot-is-the-packets", &[],
-        "UPDATE campaign_share SET issuance_id = {received} WHERE campaign_id = {pot} AND position = (SELECT MIN(position) FROM campaign_share WHERE campaign_id = {pot} AND issuance_id IS NULL)", "{received}"),
-    breaks("pot-is-the-packets", &[],
-        "DELETE FROM campaign_share WHERE campaign_id = {unused}", "{unused}"),
 ];
