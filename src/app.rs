@@ -294,6 +294,19 @@ pub fn write_key_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads what a start would read: keys, merchants' secrets, certificates.
+///
+/// # Errors
+/// What the start would refuse.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    install_crypto();
+    // An embedded database makes its keys at the first start.
+    if config.keys.file.is_some() || sqlite_path(&config.database.url).is_none() {
+        keys(config)?;
+    }
+    providers(config).map(drop)
+}
+
 fn providers(config: &Config) -> anyhow::Result<Providers> {
     let timeouts = Timeouts {
         connect: Duration::from_millis(config.provider.connect_timeout_ms),

@@ -15,9 +15,14 @@ use crate::telemetry::{self, LogOutput};
 pub struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print the configuration in force, without secrets, and end.
+    /// Read the configuration and the files that it names, print what is in force,
+    /// without secrets, and end. The database is not asked.
     #[arg(long)]
     check: bool,
+    /// Print the configuration in force, without secrets and without reading the files
+    /// that it names, and end.
+    #[arg(long)]
+    print_config: bool,
 }
 
 /// Runs until a signal, then drains. A second signal ends at once.
@@ -27,6 +32,9 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     if args.check {
+        crate::app::check(&config)?;
+    }
+    if args.check || args.print_config {
         writeln!(std::io::stdout(), "{}", config.shown()?)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -122,7 +122,7 @@ pub enum Reason {
     GatewayNotMapped,
     /// FAILED_PRECONDITION: the groups have no members at all.
     GroupEmpty,
-    /// FAILED_PRECONDITION: the person has as many packets of the campaign as one may get (campaign_id, scan_limit).
+    /// FAILED_PRECONDITION: the person has as many packets of the campaign as one may get by scanning (campaign_id, scan_limit).
     RecipientLimit,
     /// FAILED_PRECONDITION: the packet was withdrawn; send a new one (issuance_id, state).
     IssuanceCancelled,

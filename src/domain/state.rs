@@ -69,6 +69,20 @@ pub enum Position {
     Paid,
 }
 
+impl Position {
+    /// The name, as in rows and the contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::External => "EXTERNAL",
+            Self::Available => "AVAILABLE",
+            Self::Held => "HELD",
+            Self::Transit => "TRANSIT",
+            Self::Paid => "PAID",
+        }
+    }
+}
+
 impl State {
     /// Every state, in the order of the declaration.
     pub const ALL: [Self; 10] = [

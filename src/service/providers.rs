@@ -55,7 +55,7 @@ impl Providers {
         let refusal = || {
             Error::new(
                 Reason::CredentialNotConfigured,
-                format!("the configuration has no [credentials.{name}] with this mch_id that allows these shops"),
+                format!("the configuration has no [credentials.{name}] with this mch_id that allows these shops; the server's log says which of the three is wrong"),
             )
             .fact("credential", name)
         };

@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::Store;
 use super::entity::{
-    attempt, campaign, campaign_revision, issuance, issuance_batch, issuance_receipt,
+    attempt, campaign, campaign_revision, issuance, issuance_batch, issuance_receipt, journal,
     provider_exchange, recipient,
 };
 use super::settle::{exchange_column, package_column};
@@ -162,6 +162,21 @@ impl Store {
             Ok((receipt, openid))
         };
         rows.into_iter().map(open).collect()
+    }
+
+    /// All that became of a packet, first to last.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn history(&self, id: IssuanceId) -> Result<Vec<journal::Model>> {
+        journal::Entity::find()
+            .filter(journal::Column::Aggregate.eq(journal::Aggregate::Issuance))
+            .filter(journal::Column::AggregateId.eq(id.0))
+            .order_by_asc(journal::Column::Seq)
+            .order_by_asc(journal::Column::Line)
+            .all(self.reader())
+            .await
+            .map_err(to_error)
     }
 
     /// What a mini program opens a packet with.

@@ -221,3 +221,42 @@ fn a_second_server_on_one_sqlite_file_is_refused() {
         app.stop().await;
     });
 }
+
+#[test]
+fn a_check_reads_the_files_that_a_start_would_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |flag: &str, api_key_file: &str| {
+        let config = folder.path().join("hongbao.toml");
+        let text = format!(
+            "[database]\nurl = \"sqlite://{}/h.db\"\n[credentials.main]\nmch_id = \"1900000109\"\napi_key_file = \"{}\"\n",
+            folder.path().display(),
+            folder.path().join(api_key_file).display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_hongbao"))
+            .args(["serve", flag, "--config"])
+            .arg(config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), said)
+    };
+    std::fs::write(folder.path().join("key.txt"), "a".repeat(32)).unwrap();
+    std::fs::write(folder.path().join("short.txt"), "a").unwrap();
+    assert_eq!(check("--check", "key.txt"), (true, String::new()));
+    assert_eq!(check("--print-config", "absent.txt"), (true, String::new()));
+    for (file, says) in [
+        ("absent.txt", "absent.txt"),
+        ("short.txt", "an API key has 32 characters"),
+    ] {
+        let (passed, said) = check("--check", file);
+        assert!(
+            !passed && said.contains("credentials.main") && said.contains(says),
+            "{said}"
+        );
+    }
+    assert!(
+        !folder.path().join("h.db").exists(),
+        "a check makes no database"
+    );
+}

@@ -1,6 +1,6 @@
 //! ImportRecipients: a stream of messages, each a transaction of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tonic::{Status, Streaming};
 
@@ -136,9 +136,9 @@ impl Import {
     /// places in the import.
     fn parse(&mut self, raw: &[pb::RecipientInput]) -> (Vec<Person>, Vec<i64>) {
         let (mut people, mut places) = (Vec::with_capacity(raw.len()), Vec::new());
-        let mut uids = HashSet::new();
-        let mut mobiles = HashSet::new();
-        let mut openids = HashSet::new();
+        let mut uids = HashMap::new();
+        let mut mobiles = HashMap::new();
+        let mut openids = HashMap::new();
         for (place, raw) in (self.place..).zip(raw) {
             let mut fields = Fields::default();
             let person = parse_person(&mut fields, "", raw);
@@ -151,28 +151,31 @@ impl Import {
                     continue;
                 }
             };
-            let twice = |path: &str| Violation {
-                path: path.to_owned(),
-                reason: Reason::DuplicateItem,
-                message: "stands more than once in this message".to_owned(),
-            };
             let mobile = person.mobile.as_ref();
-            let collides = if uids.contains(&person.uid) {
-                Some(twice("uid"))
-            } else if mobile.is_some_and(|mobile| mobiles.contains(mobile)) {
-                Some(twice("mobile"))
-            } else if person.openids.iter().any(|pair| openids.contains(pair)) {
-                Some(twice("openids"))
-            } else {
-                None
-            };
-            if let Some(violation) = collides {
+            let of_mobile = mobile.and_then(|mobile| mobiles.get(mobile));
+            let of_openid = person.openids.iter().find_map(|pair| openids.get(pair));
+            let earlier = [
+                ("uid", uids.get(&person.uid)),
+                ("mobile", of_mobile),
+                ("openids", of_openid),
+            ];
+            let collides = earlier
+                .into_iter()
+                .find_map(|(path, earlier)| Some((path, earlier?)));
+            if let Some((path, earlier)) = collides {
+                let violation = Violation {
+                    path: path.to_owned(),
+                    reason: Reason::DuplicateItem,
+                    message: format!(
+                        "is that of record {earlier} in the same message; the whole record is left out"
+                    ),
+                };
                 self.refuse(place, person.uid.as_str(), violation);
                 continue;
             }
-            uids.insert(person.uid.clone());
-            mobiles.extend(person.mobile.clone());
-            openids.extend(person.openids.iter().cloned());
+            uids.insert(person.uid.clone(), place);
+            mobiles.extend(person.mobile.clone().map(|mobile| (mobile, place)));
+            openids.extend(person.openids.iter().cloned().map(|pair| (pair, place)));
             people.push(person);
             places.push(place);
         }

@@ -1,7 +1,7 @@
 //! GetIssuance, GetBatch, and finding what a call names.
 
 use super::parse::Fields;
-use super::render::{Shows, render, render_attempt, render_batch};
+use super::render::{Shows, render, render_attempt, render_batch, render_entry};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::{BatchId, IssuanceId};
 use crate::domain::text::MchBillno;
@@ -72,6 +72,7 @@ pub(super) async fn get(
             receive_time: convert::optional_time(receipt.receive_time),
         })
         .collect();
+    let history = backend.store.history(row.id).await?;
     let packets = backend.store.packets(vec![row]).await?;
     let packet = packets
         .first()
@@ -84,6 +85,7 @@ pub(super) async fn get(
         issuance: Some(render(backend, packet, shows)?),
         attempts,
         receipts,
+        history: history.iter().map(render_entry).collect(),
     })
 }
 

@@ -2,9 +2,10 @@
 
 use super::{Backend, convert, pb};
 use crate::domain::packet::Kind;
+use crate::domain::state::Position;
 use crate::domain::{Reason, Result, State};
 use crate::grpc::campaign::render_texts;
-use crate::store::entity::{attempt, campaign, issuance, issuance_batch};
+use crate::store::entity::{attempt, campaign, issuance, issuance_batch, journal};
 use crate::store::packets::Packet;
 
 /// What of a packet is shown beside the usual.
@@ -204,5 +205,27 @@ pub(super) fn render_attempt(attempt: &attempt::Model, row: &issuance::Model) ->
         } else {
             None
         },
+    }
+}
+
+/// States stand in the journal by their names.
+fn named_state(name: &str) -> i32 {
+    let state = State::ALL.into_iter().find(|state| state.name() == name);
+    state.map_or(0, convert::state)
+}
+
+pub(super) fn render_entry(entry: &journal::Model) -> pb::JournalEntry {
+    let account = |account: Option<Position>| account.map(Position::name).unwrap_or_default();
+    pb::JournalEntry {
+        seq: entry.seq,
+        kind: entry.kind.clone(),
+        from_state: entry.from_state.as_deref().map_or(0, named_state),
+        to_state: named_state(&entry.to_state),
+        reason: entry.reason.clone().unwrap_or_default(),
+        actor: entry.actor.clone(),
+        debit_account: account(entry.debit_account).to_owned(),
+        credit_account: account(entry.credit_account).to_owned(),
+        amount_fen: entry.amount_fen.map_or(0, |amount| amount.0),
+        create_time: convert::time(entry.create_time),
     }
 }

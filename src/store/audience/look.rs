@@ -148,7 +148,7 @@ impl Tx {
                         uid: person.uid.to_string(),
                         field: format!("openids[{at}].openid"),
                         reason: Reason::BelongsToAnother,
-                        message: "belongs to another recipient of the shop".to_owned(),
+                        message: others(owner.id),
                     }),
                     None => {
                         look.nameless.entry(*index).or_default().insert(owner.id);
@@ -204,11 +204,15 @@ impl Tx {
                         uid: person.uid.to_string(),
                         field: "mobile".to_owned(),
                         reason: Reason::BelongsToAnother,
-                        message: "belongs to another recipient of the shop".to_owned(),
+                        message: others(owner.id),
                     });
                 }
             }
         }
         Ok(())
     }
+}
+
+fn others(owner: RecipientId) -> String {
+    format!("belongs to recipient_id {owner} of the shop; the whole record is left out")
 }

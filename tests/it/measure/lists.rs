@@ -77,8 +77,9 @@ async fn measure() {
         "rows read for a page",
         "served by",
     ]);
-    let deep = |order: Order| {
-        let middle = START + YEAR / 2;
+    // A place half-way down the list: of the year, or of the hours that the filter allows.
+    let deep = |order: Order, from: Option<Timestamp>| {
+        let middle = from.map_or(START + YEAR / 2, |from| from.0 + 1_800_000_000);
         Place(match order {
             Order::NewestFirst | Order::OldestFirst => vec![middle, i64::MAX / 2],
             Order::LargestFirst | Order::SmallestFirst => vec![150, middle, i64::MAX / 2],
@@ -86,7 +87,7 @@ async fn measure() {
     };
     for (label, filter, order) in cases() {
         let first = page(&app, &filter, order, None).await;
-        let later = page(&app, &filter, order, Some(deep(order))).await;
+        let later = page(&app, &filter, order, Some(deep(order, filter.from))).await;
         let since = Instant::now();
         let part = Part {
             size: 1,
@@ -122,7 +123,7 @@ async fn measure() {
     ]);
     for (label, filter) in batch_cases() {
         let first = batch_page(&app, &filter, None).await;
-        let later = batch_page(&app, &filter, Some(deep(Order::NewestFirst))).await;
+        let later = batch_page(&app, &filter, Some(deep(Order::NewestFirst, filter.from))).await;
         let part = Part {
             size: 1,
             ..Part::default()

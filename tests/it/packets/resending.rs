@@ -51,12 +51,43 @@ async fn what_was_refunded_is_sent_again(db: TestDb) {
         .collect();
     assert_eq!(history, [(1, S::Refunded), (2, S::Refunded)]);
     assert_eq!(seen.attempts[0].mch_billno, back.mch_billno);
+    told_by_its_history(&seen.history);
     // The older number can still be asked about.
     let told = ask(client, by_number(&back.mch_billno)).await.unwrap();
     assert_eq!(told.status.unwrap().mch_billno, back.mch_billno);
     assert_eq!(client.budget(SHOP, campaign).await.available_fen, 1_000);
     app.assert_sound().await;
     app.stop().await;
+}
+
+/// Each entry begins where the one before ended, and what went out came back, twice.
+fn told_by_its_history(history: &[pb::JournalEntry]) {
+    let mut state = S::Unspecified;
+    for (entry, seq) in history.iter().zip(1..) {
+        assert_eq!((entry.seq, entry.from_state()), (seq, state), "{history:?}");
+        state = entry.to_state();
+    }
+    assert_eq!(state, S::Refunded);
+    let by_call: Vec<&str> = history
+        .iter()
+        .filter(|entry| entry.actor.starts_with("app:"))
+        .map(|entry| entry.kind.as_str())
+        .collect();
+    assert_eq!(by_call, ["ISSUED", "RESENT"]);
+    let moved = |from: &str, to: &str| -> i64 {
+        let lines = history
+            .iter()
+            .filter(|entry| entry.debit_account == from && entry.credit_account == to);
+        lines.map(|entry| entry.amount_fen).sum()
+    };
+    assert_eq!(
+        [
+            moved("AVAILABLE", "HELD"),
+            moved("HELD", "TRANSIT"),
+            moved("TRANSIT", "AVAILABLE")
+        ],
+        [200; 3]
+    );
 }
 
 async fn what_has_failed_is_sent_again(db: TestDb) {
