@@ -8,8 +8,10 @@
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::ConnectionTrait;
 
 mod m20261125_000001_foundation;
+mod m20261126_000002_rules;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -18,6 +20,46 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261125_000001_foundation::Migration)]
+        vec![
+            Box::new(m20261125_000001_foundation::Migration),
+            Box::new(m20261126_000002_rules::Migration),
+        ]
     }
+}
+
+/// Runs statements in their order. One text for both databases: where they differ in
+/// a word, the word is a placeholder.
+async fn run(
+    manager: &SchemaManager<'_>,
+    sqlite: bool,
+    parts: &[&[&'static str]],
+) -> Result<(), DbErr> {
+    // A rowid is 64 bits wide; INTEGER PRIMARY KEY is its name.
+    let words = if sqlite {
+        [
+            ("{id}", "INTEGER PRIMARY KEY"),
+            ("{bytes}", "BLOB"),
+            ("{keyed}", "WITHOUT ROWID"),
+        ]
+    } else {
+        [
+            ("{id}", "BIGINT PRIMARY KEY"),
+            ("{bytes}", "BYTEA"),
+            ("{keyed}", ""),
+        ]
+    };
+    for part in parts {
+        for statement in *part {
+            let statement = words
+                .iter()
+                .fold((*statement).to_owned(), |text, (word, is)| {
+                    text.replace(word, is)
+                });
+            manager
+                .get_connection()
+                .execute_unprepared(&statement)
+                .await?;
+        }
+    }
+    Ok(())
 }

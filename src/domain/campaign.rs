@@ -140,13 +140,13 @@ impl Standing {
         Ok(())
     }
 
-    /// Whether this much for so many packets may be taken.
-    ///
-    /// # Errors
-    /// BUDGET_EXHAUSTED, STOCK_EXHAUSTED.
-    pub fn affords(&self, sum: Fen, count: i64) -> Result<()> {
+    /// Why this much for so many packets may not be taken: BUDGET_EXHAUSTED,
+    /// STOCK_EXHAUSTED; nothing if it may.
+    #[must_use]
+    pub fn affords(&self, sum: Fen, count: i64) -> Vec<Error> {
+        let mut refusals = Vec::new();
         if self.available < sum {
-            return Err(Error::new(
+            let error = Error::new(
                 Reason::BudgetExhausted,
                 format!(
                     "the budget holds {} yuan, {sum} are needed; call FundCampaign",
@@ -155,19 +155,21 @@ impl Standing {
             )
             .fact("campaign_id", self.id)
             .fact("available_fen", self.available.0)
-            .fact("required_fen", sum.0));
+            .fact("required_fen", sum.0);
+            refusals.push(error);
         }
         let left = self.stock.map(|stock| stock.saturating_sub(self.issued));
-        match left {
-            Some(left) if left < count => Err(Error::new(
-                Reason::StockExhausted,
-                format!("{left} packets are left, {count} are needed; call UpdateCampaign to raise stock_count"),
-            )
-            .fact("campaign_id", self.id)
-            .fact("available_count", left)
-            .fact("required_count", count)),
-            _ => Ok(()),
+        if let Some(left) = left.filter(|left| *left < count) {
+            let text = format!(
+                "{left} packets are left, {count} are needed; call UpdateCampaign to raise stock_count"
+            );
+            let error = Error::new(Reason::StockExhausted, text)
+                .fact("campaign_id", self.id)
+                .fact("available_count", left)
+                .fact("required_count", count);
+            refusals.push(error);
         }
+        refusals
     }
 }
 
@@ -226,20 +228,22 @@ mod tests {
     #[test]
     fn budget_and_stock_bound_what_is_taken() {
         let open = standing(CampaignState::Active);
-        assert_eq!(reason(open.affords(Fen(1_000), 3)), None);
+        let reasons = |sum, count| -> Vec<Reason> {
+            let refusals = open.affords(Fen(sum), count);
+            refusals.into_iter().map(|error| error.reason).collect()
+        };
+        assert_eq!(reasons(1_000, 3), []);
+        assert_eq!(reasons(1_001, 1), [Reason::BudgetExhausted]);
+        assert_eq!(reasons(1, 4), [Reason::StockExhausted]);
         assert_eq!(
-            reason(open.affords(Fen(1_001), 1)),
-            Some(Reason::BudgetExhausted)
-        );
-        assert_eq!(
-            reason(open.affords(Fen(1), 4)),
-            Some(Reason::StockExhausted)
+            reasons(1_001, 4),
+            [Reason::BudgetExhausted, Reason::StockExhausted]
         );
         let unbounded = Standing {
             stock: None,
             ..open
         };
-        assert_eq!(reason(unbounded.affords(Fen(1), 1_000_000)), None);
+        assert!(unbounded.affords(Fen(1), 1_000_000).is_empty());
     }
 
     #[test]

@@ -122,12 +122,16 @@ pub enum Reason {
     GatewayNotMapped,
     /// FAILED_PRECONDITION: the groups have no members at all.
     GroupEmpty,
-    /// FAILED_PRECONDITION: the person has as many packets of the campaign as one may get by scanning (campaign_id, scan_limit).
+    /// FAILED_PRECONDITION: the person has as much of the campaign as one may get (campaign_id, and scan_limit or cap_count, cap_fen, used_count, used_fen).
     RecipientLimit,
     /// FAILED_PRECONDITION: the packet was withdrawn; send a new one (issuance_id, state).
     IssuanceCancelled,
     /// FAILED_PRECONDITION: nothing was sent of the packet yet; there is nothing to ask the provider about (issuance_id, state).
     IssuanceNotSent,
+    /// FAILED_PRECONDITION: the campaign has issued as much today as it may on one day (campaign_id, cap_count or cap_fen, used_count, used_fen).
+    DailyBudgetExhausted,
+    /// FAILED_PRECONDITION: the branch has issued as much of the campaign as it may (shop_sub_id, cap_count or cap_fen, used_count, used_fen).
+    BranchLimit,
     /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
@@ -150,7 +154,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 70] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -210,6 +214,8 @@ impl Reason {
         Self::RecipientLimit,
         Self::IssuanceCancelled,
         Self::IssuanceNotSent,
+        Self::DailyBudgetExhausted,
+        Self::BranchLimit,
         Self::RateLimited,
         Self::ServerOverloaded,
         Self::EtagMismatch,
@@ -284,6 +290,8 @@ impl Reason {
             Self::RecipientLimit => "RECIPIENT_LIMIT",
             Self::IssuanceCancelled => "ISSUANCE_CANCELLED",
             Self::IssuanceNotSent => "ISSUANCE_NOT_SENT",
+            Self::DailyBudgetExhausted => "DAILY_BUDGET_EXHAUSTED",
+            Self::BranchLimit => "BRANCH_LIMIT",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::EtagMismatch => "ETAG_MISMATCH",
@@ -320,6 +328,8 @@ pub struct Error {
     pub facts: Vec<(&'static str, String)>,
     /// What is wrong with which fields.
     pub violations: Vec<Violation>,
+    /// What else refuses the same call: all of it is to be mended.
+    pub others: Vec<Error>,
     /// What lies below, for the log alone.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -334,8 +344,21 @@ impl Error {
             message,
             facts: Vec::new(),
             violations: Vec::new(),
+            others: Vec::new(),
             source: None,
         }
+    }
+
+    /// One refusal of several: the first, with the others beside it. Nothing if there are none.
+    #[must_use]
+    pub fn all(mut errors: Vec<Self>) -> Option<Self> {
+        if errors.is_empty() {
+            return None;
+        }
+        let others = errors.split_off(1);
+        let mut first = errors.pop()?;
+        first.others = others;
+        Some(first)
     }
 
     /// A refusal for the sake of one field.

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod amount;
 pub mod campaign;
+pub mod cap;
 pub mod error;
 pub mod grant;
 pub mod id;

@@ -64,6 +64,14 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The day in Beijing, in days since 1970-01-01 there.
+    #[must_use]
+    pub fn beijing_day(self) -> i64 {
+        self.0
+            .saturating_add(BEIJING_OFFSET_MICROS)
+            .div_euclid(DAY_MICROS)
+    }
+
     /// The next midnight in Beijing, strictly later: when daily quotas start anew.
     #[must_use]
     pub fn next_beijing_midnight(self) -> Self {
@@ -102,6 +110,8 @@ mod tests {
         let before = Timestamp::parse_beijing("2026-11-22 23:59:59").unwrap();
         let midnight = Timestamp::parse_beijing("2026-11-23 00:00:00").unwrap();
         assert_eq!(before.next_beijing_midnight(), midnight);
+        assert_eq!(before.beijing_day() + 1, midnight.beijing_day());
+        assert_eq!(Timestamp(0).beijing_day(), 0);
         assert_eq!(
             midnight.next_beijing_midnight(),
             midnight.plus(Duration::from_secs(86_400))

@@ -5,6 +5,7 @@ use prost_types::Timestamp as PbTimestamp;
 use super::pb;
 use crate::domain::amount::AmountType;
 use crate::domain::campaign::{CampaignKind, CampaignState};
+use crate::domain::cap::Scope;
 use crate::domain::grant::Permission;
 use crate::domain::packet::{Capability, GatewayType, Kind};
 use crate::domain::source::Source;
@@ -56,6 +57,7 @@ enum_pair!(gateway, parse_gateway, GatewayType, GatewayType, {
     WeixinTenpay, WeixinTenpayJs, WeixinTenpayNative, WeixinTenpayApp, WeixinTenpayWap,
 });
 enum_pair!(capability, parse_capability, Capability, ProviderCapability, { Fission, MiniProgram });
+enum_pair!(cap_scope, parse_cap_scope, Scope, CapScope, { Day, Branch, Recipient, RecipientDay });
 enum_pair!(order, parse_order, Order, IssuanceOrder, { NewestFirst, OldestFirst, LargestFirst, SmallestFirst });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,

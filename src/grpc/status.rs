@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 
 use super::layer::DOMAIN;
 use crate::domain::{Error, Reason};
@@ -20,6 +20,9 @@ pub fn status(error: Error) -> Status {
         // Logged once, here, with all that lies below; the caller gets the request id.
         tracing::error!(reason = error.reason.name(), source = ?error.source, "{}", error.message);
     }
+    let all = std::iter::once(&error).chain(&error.others);
+    let preconditions: Vec<PreconditionViolation> =
+        all.take(VIOLATIONS_MAX).map(precondition).collect();
     let count = error.violations.len();
     let mut metadata: std::collections::HashMap<String, String> = error
         .facts
@@ -44,10 +47,23 @@ pub fn status(error: Error) -> Status {
             .collect();
         details.set_bad_request(violations);
     }
+    if code == Code::FailedPrecondition {
+        details.set_precondition_failure(preconditions);
+    }
     if let Some(wait) = retry_after(error.reason) {
         details.set_retry_info(Some(wait));
     }
     Status::with_error_details(code, error.message, details)
+}
+
+/// One of the things that must change first: its reason, its rule in numbers, and its sentence.
+fn precondition(error: &Error) -> PreconditionViolation {
+    let facts = error
+        .facts
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    let subject = facts.collect::<Vec<_>>().join(" ");
+    PreconditionViolation::new(error.reason.name(), subject, error.message.as_str())
 }
 
 fn retry_after(reason: Reason) -> Option<Duration> {
@@ -125,7 +141,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::GroupEmpty
         | Reason::RecipientLimit
         | Reason::IssuanceCancelled
-        | Reason::IssuanceNotSent => Code::FailedPrecondition,
+        | Reason::IssuanceNotSent
+        | Reason::DailyBudgetExhausted
+        | Reason::BranchLimit => Code::FailedPrecondition,
         Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,

@@ -39,6 +39,7 @@ mod search;
 pub mod settle;
 pub mod shop;
 mod tx;
+mod usage;
 pub mod verify;
 
 pub use request::Call;

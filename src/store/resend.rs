@@ -1,5 +1,7 @@
 //! Sending again what is proven not to have been paid.
 
+use std::collections::BTreeMap;
+
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
@@ -11,6 +13,7 @@ use super::entity::{campaign, issuance_batch, recipient_openid};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
+use super::usage::{Counted, Uses};
 use crate::domain::id::{IssuanceId, RecipientId, ShopId};
 use crate::domain::item;
 use crate::domain::ledger::Posting;
@@ -66,10 +69,22 @@ impl Tx {
         let owner = self.owner_of(&before).await?;
         let (cipher, index) = self.openid_of(&before, owner).await?;
         let standing = campaign.standing();
-        standing.open_at(self.now())?;
-        // A refunded packet still counts against the stock; a failed one does not.
+        let mut refusals: Vec<Error> = standing.open_at(self.now()).err().into_iter().collect();
+        // A refunded packet still counts against stock and caps; a failed one does not.
         let counted = i64::from(before.state.counts_against_stock());
-        standing.affords(before.amount_fen, 1 - counted)?;
+        refusals.extend(standing.affords(before.amount_fen, 1 - counted));
+        let caps = campaign.caps()?;
+        let counted_day = before.counted_day.unwrap_or(self.now().beijing_day());
+        let uses = self
+            .uses_again(&before, owner, counted_day, &campaign)
+            .await?;
+        for (key, more) in uses.iter() {
+            let used = self.used(key).await?;
+            refusals.extend(caps.refusal(key, used, *more));
+        }
+        if let Some(refusal) = Error::all(refusals) {
+            return Err(refusal.into());
+        }
         let item = self.item_of(store, &before, &cipher).await?;
         let seed = match before.scan_no {
             Some(_) => item::scan_seed(shop, &item),
@@ -95,6 +110,7 @@ impl Tx {
             .col_expr(Column::RecipientId, Expr::value(owner))
             .col_expr(Column::OpenidCipher, Expr::value(Some(cipher)))
             .col_expr(Column::OpenidIndex, Expr::value(Some(index)))
+            .col_expr(Column::CountedDay, Expr::value(Some(counted_day)))
             .col_expr(Column::Version, Expr::value(before.version + 1))
             .col_expr(Column::UpdateTime, Expr::value(self.now()))
             .col_expr(Column::RefundedFen, Expr::value(Fen::ZERO))
@@ -120,14 +136,38 @@ impl Tx {
         let mut moves = BatchMoves::default();
         moves.add(&before, State::Queued, before.attempt_count.max(1));
         self.count_moves(moves).await?;
-        if self
-            .take(campaign.id, before.amount_fen, 1, counted)
-            .await?
+        let limits = BTreeMap::from([(campaign.id, caps.clone())]);
+        if self.count_uses(&uses, &limits).await?
+            && self
+                .take(campaign.id, before.amount_fen, 1, counted, &caps)
+                .await?
         {
             Ok(())
         } else {
             Err(Fault::Again)
         }
+    }
+
+    /// What a packet counts under that does not count now; nothing if it still does.
+    async fn uses_again(
+        &self,
+        before: &Model,
+        owner: Option<RecipientId>,
+        day: i64,
+        campaign: &campaign::Model,
+    ) -> Result<Uses, Fault> {
+        let mut uses = Uses::default();
+        if before.counted_day.is_none() {
+            let row = Model {
+                counted_day: Some(day),
+                recipient_id: owner,
+                ..before.clone()
+            };
+            if let Some(counted) = Counted::of(&row, campaign.counts_recipients) {
+                uses.add(counted)?;
+            }
+        }
+        Ok(uses)
     }
 
     /// What is queued in a cancelled batch is withdrawn, so nothing is queued there again.

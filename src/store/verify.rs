@@ -198,6 +198,24 @@ pub const CHECKS: &[Check] = &[
                 AND (COALESCE(s.shares, 0) <> CASE WHEN c.pot_fen > 0 THEN c.stock_count ELSE 0 END OR COALESCE(s.pot, 0) <> COALESCE(c.pot_fen, 0))",
     },
     Check {
+        name: "counted-while-it-may-pay",
+        rule: "a packet counts against caps unless it has failed or was withdrawn",
+        sql: "SELECT id FROM issuance WHERE (state IN ('FAILED', 'CANCELLED')) <> (counted_day IS NULL)",
+    },
+    Check {
+        name: "caps-are-the-packets",
+        rule: "what is used of a campaign's caps is the number and the sum of the packets that count",
+        sql: "SELECT campaign_id AS id FROM (
+                SELECT campaign_id, scope, subject, day, used_count AS packets, used_fen AS fen FROM cap_usage
+                UNION ALL SELECT campaign_id, 'DAY', 0, counted_day, -1, -amount_fen FROM issuance WHERE counted_day IS NOT NULL
+                UNION ALL SELECT campaign_id, 'BRANCH', shop_sub_id, 0, -1, -amount_fen FROM issuance WHERE counted_day IS NOT NULL
+                UNION ALL SELECT i.campaign_id, 'RECIPIENT', i.recipient_id, 0, -1, -i.amount_fen
+                  FROM issuance i JOIN campaign c ON c.id = i.campaign_id WHERE c.counts_recipients AND i.counted_day IS NOT NULL
+                UNION ALL SELECT i.campaign_id, 'RECIPIENT_DAY', i.recipient_id, i.counted_day, -1, -i.amount_fen
+                  FROM issuance i JOIN campaign c ON c.id = i.campaign_id WHERE c.counts_recipients AND i.counted_day IS NOT NULL
+              ) u GROUP BY campaign_id, scope, subject, day HAVING SUM(packets) <> 0 OR SUM(fen) <> 0",
+    },
+    Check {
         name: "receipts-within-the-packet",
         rule: "what receivers took of a packet is no more than it held, and all that did not come back once it has ended",
         sql: "SELECT i.id AS id FROM issuance i LEFT JOIN (

@@ -112,6 +112,7 @@ async fn eventful(db: TestDb) -> (TestDb, Config, Ids) {
         }
     }
     ids.extend(pots(&app).await);
+    ids.push(("capped", capped(&app).await));
     ids.push(("shared", shared(&app).await));
     app.assert_sound().await;
     // Nobody works on the last one.
@@ -161,6 +162,27 @@ async fn pots(app: &TestApp) -> Vec<(&'static str, i64)> {
         ids.push((name, sent));
     }
     ids
+}
+
+/// A campaign that counts people.
+async fn capped(app: &TestApp) -> i64 {
+    let client = &app.client;
+    let draft = pb::CreateCampaignRequest {
+        caps: Some(pb::CampaignCaps {
+            recipient_day: Some(pb::Cap {
+                count: 2,
+                amount_fen: 0,
+            }),
+            ..Default::default()
+        }),
+        ..client.draft(SHOP, 1, "capped")
+    };
+    let campaign = client.make_campaign(draft, 1_000).await;
+    let sent = client.send(SHOP, campaign, "oCapped").await.unwrap();
+    client
+        .await_state(SHOP, sent.issuance_id, &[S::Received])
+        .await;
+    campaign
 }
 
 /// A group packet that three people took.

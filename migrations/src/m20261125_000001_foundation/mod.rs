@@ -3,7 +3,7 @@
 //! fen, ids are given by the service.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm_migration::sea_orm::DbBackend;
 
 mod audience;
 mod campaign;
@@ -24,21 +24,7 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        // A rowid is 64 bits wide; INTEGER PRIMARY KEY is its name.
-        let words = if manager.get_database_backend() == DbBackend::Sqlite {
-            [
-                ("{id}", "INTEGER PRIMARY KEY"),
-                ("{bytes}", "BLOB"),
-                ("{keyed}", "WITHOUT ROWID"),
-            ]
-        } else {
-            [
-                ("{id}", "BIGINT PRIMARY KEY"),
-                ("{bytes}", "BYTEA"),
-                ("{keyed}", ""),
-            ]
-        };
+        let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
         // In the order of their references.
         let parts = [
             platform::UP,
@@ -47,14 +33,6 @@ impl MigrationTrait for Migration {
             issuance::UP,
             journal::UP,
         ];
-        for statement in parts.into_iter().flatten() {
-            let statement = words
-                .iter()
-                .fold((*statement).to_owned(), |text, (word, is)| {
-                    text.replace(word, is)
-                });
-            db.execute_unprepared(&statement).await?;
-        }
-        Ok(())
+        super::run(manager, sqlite, &parts).await
     }
 }

@@ -253,6 +253,7 @@ impl Demo {
         let request = pb::GetCampaignStatsRequest {
             shop_id: SHOP,
             campaign_id,
+            ..Default::default()
         };
         Ok(self
             .campaigns()

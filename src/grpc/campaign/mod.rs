@@ -14,9 +14,11 @@ use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
 use crate::domain::{Fen, Reason, Result};
 use crate::store::Call;
+use crate::store::audience::ByRecipient;
 use crate::store::campaign::{Campaign, Change};
 use crate::store::request::Written;
 
+mod caps;
 mod render;
 mod write;
 
@@ -35,7 +37,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::CreateCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -54,7 +56,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::GetCampaignResponse {
-            campaign: Some(render(&found)),
+            campaign: Some(render(&found).map_err(status::status)?),
         }))
     }
 
@@ -78,7 +80,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::UpdateCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -107,7 +109,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::ActivateCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -130,7 +132,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::PauseCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -153,7 +155,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::EndCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -176,7 +178,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::FundCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -199,7 +201,7 @@ impl CampaignService for Backend {
             .await
             .map_err(status::status)?;
         Ok(Response::new(pb::DefundCampaignResponse {
-            campaign: Some(render(&done.row)),
+            campaign: Some(render(&done.row).map_err(status::status)?),
             replayed: done.replayed,
         }))
     }
@@ -209,25 +211,10 @@ impl CampaignService for Backend {
         request: Request<pb::GetCampaignStatsRequest>,
     ) -> Result<Response<pb::GetCampaignStatsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let asked = request.into_inner();
-        let (shop, id) =
-            which(&caller, asked.shop_id, asked.campaign_id).map_err(status::status)?;
-        let (found, stats) = self
-            .store
-            .campaign_stats(shop, id)
+        stats(self, &caller, &request.into_inner())
             .await
-            .map_err(status::status)?;
-        let states = stats
-            .into_iter()
-            .map(|(state, tally)| pb::CampaignStateStats {
-                state: convert::state(state),
-                issuance_count: tally.count,
-                amount_fen: tally.sum.0,
-            });
-        Ok(Response::new(pb::GetCampaignStatsResponse {
-            states: states.collect(),
-            budget: Some(budget(&found)),
-        }))
+            .map(Response::new)
+            .map_err(status::status)
     }
 }
 
@@ -330,7 +317,48 @@ async fn list(
         .await?;
     let next_page_token = page::next(&found, page, scope.as_bytes(), |c| c.row.id.0);
     Ok(pb::ListCampaignsResponse {
-        campaigns: found.iter().map(render).collect(),
+        campaigns: found.iter().map(render).collect::<Result<_>>()?,
         next_page_token,
+    })
+}
+
+async fn stats(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::GetCampaignStatsRequest,
+) -> Result<pb::GetCampaignStatsResponse> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let id = fields.id(r.campaign_id, "campaign_id", CampaignId::parse);
+    let uid = match r.uid.as_str() {
+        "" => Some(None),
+        raw => fields.uid(raw, "uid").map(Some),
+    };
+    let (id, uid) = fields.finish(id.zip(uid))?;
+    let (found, stats) = backend.store.campaign_stats(shop, id).await?;
+    let recipient = match uid {
+        Some(uid) => {
+            let shown = backend
+                .store
+                .recipient(shop, &ByRecipient::Uid(uid))
+                .await?;
+            Some(shown.row.id)
+        }
+        None => None,
+    };
+    let day = backend.store.now().await?.beijing_day();
+    let usage = backend.store.usage(id, day, recipient).await?;
+    let caps = found.row.caps()?;
+    let states = stats
+        .into_iter()
+        .map(|(state, tally)| pb::CampaignStateStats {
+            state: convert::state(state),
+            issuance_count: tally.count,
+            amount_fen: tally.sum.0,
+        });
+    Ok(pb::GetCampaignStatsResponse {
+        states: states.collect(),
+        budget: Some(budget(&found)),
+        usage: usage.iter().map(|row| caps::usage(&caps, row)).collect(),
     })
 }

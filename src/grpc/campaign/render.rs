@@ -1,12 +1,13 @@
 //! Campaigns on the wire.
 
-use super::{convert, pb};
+use super::{caps, convert, pb};
+use crate::domain::Result;
 use crate::domain::text::Texts;
 use crate::store::campaign::Campaign;
 
-pub(super) fn render(campaign: &Campaign) -> pb::Campaign {
+pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
     let row = &campaign.row;
-    pb::Campaign {
+    Ok(pb::Campaign {
         campaign_id: row.id.0,
         shop_id: row.shop_id.0,
         code: row.code.to_string(),
@@ -31,7 +32,8 @@ pub(super) fn render(campaign: &Campaign) -> pb::Campaign {
         etag: row.version.to_string(),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
-    }
+        caps: Some(caps::render(&row.caps()?)),
+    })
 }
 
 pub(in crate::grpc) fn render_texts(texts: &Texts) -> pb::RedPacketTexts {

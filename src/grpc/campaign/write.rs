@@ -1,6 +1,6 @@
 //! Reading what a campaign is to be, or to become.
 
-use super::{Backend, Caller, Fields, Write, body, convert, parse_call, pb};
+use super::{Backend, Caller, Fields, Write, body, caps, convert, parse_call, pb};
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::CampaignKind;
 use crate::domain::id::{AccountId, ShopId};
@@ -82,7 +82,9 @@ fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest)
         0 => Some(1),
         raw => parse_scan_limit(fields, raw),
     };
+    let caps = caps::parse(fields, r.caps.as_ref());
     Some(Draft {
+        caps: caps?,
         pot: pot?,
         scan_limit: scan_limit?,
         shop,
@@ -193,7 +195,7 @@ pub(super) async fn update(
     let ((call, id), update) = fields.finish(parsed.zip(update))?;
     backend
         .store
-        .change_campaign(call, shop, id, Change::Update(update))
+        .change_campaign(call, shop, id, Change::Update(Box::new(update)))
         .await
 }
 
@@ -208,7 +210,7 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
         fields.bad(
             "update_mask",
             Reason::FieldRequired,
-            "name what is to change: texts, start_time, end_time, stock_count, scan_limit",
+            "name what is to change: texts, start_time, end_time, stock_count, scan_limit, caps",
         );
     }
     for path in paths {
@@ -230,12 +232,13 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
                 let stock = fields.within(r.stock_count, "stock_count", 0, STOCK_MAX);
                 update.stock = stock.map(|count| Some(count).filter(|count| *count > 0));
             }
+            "caps" => update.caps = caps::parse(fields, r.caps.as_ref()),
             "scan_limit" => update.scan_limit = parse_scan_limit(fields, r.scan_limit),
             other => fields.bad(
                 "update_mask",
                 Reason::UpdateMaskInvalid,
                 format!(
-                    "{other:?} is not one of: texts, start_time, end_time, stock_count, scan_limit"
+                    "{other:?} is not one of: texts, start_time, end_time, stock_count, scan_limit, caps"
                 ),
             ),
         }

@@ -82,6 +82,8 @@ pub(super) fn render_refused(row: &issuance::Model) -> pb::RefusedItem {
     let reason = row.last_error.clone().unwrap_or_default();
     let message = if reason == Reason::OpenidMissing.name() {
         "the recipient has no openid of the campaign's appid; add it with UpsertRecipients, then Resend"
+    } else if reason == Reason::RecipientLimit.name() {
+        "the recipient has as much of the campaign as one may get; see its caps"
     } else {
         "the shop has no recipient with this uid; make him with UpsertRecipients, then Resend"
     };

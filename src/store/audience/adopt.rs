@@ -42,6 +42,7 @@ impl Tx {
             .filter(issuance::Column::RecipientId.eq(from))
             .exec(self)
             .await?;
+        self.merge_uses(from, to).await?;
         let groups = group_member::Entity::find()
             .filter(group_member::Column::RecipientId.eq(from))
             .all(self)

@@ -45,6 +45,18 @@ impl Tx {
         after.end_time = update.end.unwrap_or(before.end_time);
         after.stock_count = update.stock.unwrap_or(before.stock_count);
         after.scan_limit = update.scan_limit.unwrap_or(before.scan_limit);
+        if let Some(caps) = &update.caps {
+            for branch in caps.branches.keys() {
+                self.known_branch(before.shop_id, *branch).await?;
+            }
+            after.caps = caps.to_json()?;
+            if before.state == CampaignState::Draft {
+                after.counts_recipients = caps.bound_people();
+            } else if caps.bound_people() && !before.counts_recipients {
+                let text = "this campaign was activated without counting people; make a new one to bound what a person gets";
+                return Err(Error::field("caps", Reason::FieldNotAllowed, text.to_owned()).into());
+            }
+        }
         if before.pot_fen.is_some() && after.stock_count != before.stock_count {
             let text = "the pot is divided among as many as it was made for".to_owned();
             return Err(Error::field("stock_count", Reason::FieldNotAllowed, text).into());
@@ -197,6 +209,11 @@ impl Tx {
             .col_expr(Column::EndTime, Expr::value(after.end_time))
             .col_expr(Column::StockCount, Expr::value(after.stock_count))
             .col_expr(Column::ScanLimit, Expr::value(after.scan_limit))
+            .col_expr(Column::Caps, Expr::value(after.caps.clone()))
+            .col_expr(
+                Column::CountsRecipients,
+                Expr::value(after.counts_recipients),
+            )
             .col_expr(Column::ActName, Expr::value(after.act_name.clone()))
             .col_expr(Column::GrantedFen, Expr::value(after.granted_fen))
             .col_expr(Column::DefundedFen, Expr::value(after.defunded_fen))

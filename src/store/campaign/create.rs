@@ -38,6 +38,9 @@ impl Tx {
             draft.amount.max(),
             Some(&draft.texts),
         )?;
+        for branch in draft.caps.branches.keys() {
+            self.known_branch(draft.shop, *branch).await?;
+        }
         let now = self.now();
         let start = draft.start.unwrap_or(now);
         if draft.end.is_some_and(|end| end <= start) {
@@ -69,6 +72,8 @@ impl Tx {
             credited_fen: Set(Fen::ZERO),
             transit_fen: Set(Fen::ZERO),
             paid_fen: Set(Fen::ZERO),
+            caps: Set(draft.caps.to_json()?),
+            counts_recipients: Set(draft.caps.bound_people()),
             version: Set(1),
             create_time: Set(now),
             update_time: Set(now),

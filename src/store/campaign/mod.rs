@@ -7,6 +7,7 @@ use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
 use crate::domain::amount::AmountRule;
 use crate::domain::campaign::{CampaignKind, Verb};
+use crate::domain::cap::Caps;
 use crate::domain::id::{AccountId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::text::{Appid, Code, Texts};
@@ -44,6 +45,8 @@ pub struct Draft {
     pub pot: Option<Fen>,
     /// How many packets one person may get by scanning.
     pub scan_limit: i32,
+    /// What one person, one day, one branch may get.
+    pub caps: Caps,
 }
 
 /// What to change of a campaign; what is none stays.
@@ -59,6 +62,8 @@ pub struct Update {
     pub stock: Option<Option<i64>>,
     /// How many packets one person may get by scanning.
     pub scan_limit: Option<i32>,
+    /// New caps, all of them.
+    pub caps: Option<Caps>,
     /// The version that the caller has read.
     pub version: Option<i64>,
 }
@@ -76,7 +81,7 @@ pub struct Campaign {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Changes texts, window or stock.
-    Update(Update),
+    Update(Box<Update>),
     /// Activates, pauses or ends it. A state that it has already is fine.
     Turn(Verb),
     /// Moves money into it, or out of what is free.
@@ -137,7 +142,7 @@ impl Tx {
     ) -> Result<(), Fault> {
         let before = self.lock_campaign(shop, id).await?;
         match change {
-            Change::Update(update) => self.update_campaign(call, before, update).await,
+            Change::Update(update) => self.update_campaign(call, before, *update).await,
             Change::Turn(verb) => self.turn_campaign(store, call, before, verb).await,
             Change::Move(posting) => self.move_money(call, before, posting).await,
         }

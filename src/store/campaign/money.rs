@@ -8,6 +8,7 @@ use super::super::entity::campaign::{Column, Entity};
 use super::super::tx::{Fault, Tx};
 use crate::domain::Fen;
 use crate::domain::campaign::CampaignState;
+use crate::domain::cap::Caps;
 use crate::domain::id::CampaignId;
 use crate::domain::ledger::BudgetDelta;
 
@@ -21,6 +22,7 @@ impl Tx {
         sum: Fen,
         count: i64,
         uncounted: i64,
+        caps: &Caps,
     ) -> Result<bool, Fault> {
         let now = self.now();
         let stock = count - uncounted;
@@ -32,6 +34,8 @@ impl Tx {
             )
             .filter(Column::Id.eq(id))
             .filter(Column::State.eq(CampaignState::Active))
+            // Judged under these caps: if an operator changed them, it is judged again.
+            .filter(Column::Caps.eq(caps.to_json()?))
             .filter(Column::StartTime.lte(now))
             .filter(Column::EndTime.is_null().or(Column::EndTime.gt(now)))
             .filter(

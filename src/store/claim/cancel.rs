@@ -163,6 +163,7 @@ impl Tx {
             .col_expr(issuance::Column::State, Expr::value(to))
             .col_expr(issuance::Column::Job, Expr::value(None::<Job>))
             .col_expr(issuance::Column::DueTime, Expr::value(None::<Timestamp>))
+            .col_expr(issuance::Column::CountedDay, Expr::value(None::<i64>))
             .col_expr(
                 issuance::Column::Version,
                 Expr::col(issuance::Column::Version).add(1_i64),
@@ -198,6 +199,8 @@ impl Tx {
         self.give_shares_back(shares.map(|row| row.id).collect())
             .await?;
         self.count_moves(moves).await?;
+        let uses = self.uses_of(rows.iter()).await?;
+        self.give_uses_back(uses).await?;
         for (campaign, (delta, unissued)) in deltas {
             self.book(campaign, delta, unissued).await?;
         }

@@ -4,9 +4,10 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::{CampaignKind, CampaignState, Standing};
+use crate::domain::cap::Caps;
 use crate::domain::id::{AccountId, CampaignId, ShopId};
 use crate::domain::text::{Appid, Code};
-use crate::domain::{Fen, Timestamp};
+use crate::domain::{Error, Fen, Result, Timestamp};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -61,6 +62,10 @@ pub struct Model {
     pub transit_fen: Fen,
     /// Taken.
     pub paid_fen: Fen,
+    /// Its caps, as JSON.
+    pub caps: String,
+    /// Whether people are counted one by one.
+    pub counts_recipients: bool,
     /// Counts its journal entries; also its etag.
     pub version: i64,
     /// When it was made.
@@ -94,6 +99,14 @@ impl Model {
             stock: self.stock_count,
             issued: self.issued_count,
         }
+    }
+
+    /// What it allows one person, one day, one branch.
+    ///
+    /// # Errors
+    /// INTERNAL: the column is no JSON.
+    pub fn caps(&self) -> Result<Caps> {
+        serde_json::from_str(&self.caps).map_err(|e| Error::internal("stored caps are no JSON", e))
     }
 
     /// The rule that gives a packet its amount; a row that was written keeps it.

@@ -79,6 +79,8 @@ pub struct Model {
     pub attempt_count: i32,
     /// Whether the provider contradicted itself about it.
     pub frozen: bool,
+    /// The Beijing day on which it was counted against caps; none while it does not count.
+    pub counted_day: Option<i64>,
     /// The trace of the call that asked for it.
     pub traceparent: Option<String>,
     /// What is done next.

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod campaign;
 pub mod campaign_revision;
 pub mod campaign_share;
+pub mod cap_usage;
 pub mod group_member;
 pub mod id_block;
 pub mod issuance;

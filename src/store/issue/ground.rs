@@ -9,6 +9,7 @@ use super::super::tx::Fault;
 use super::{Command, Single, Unit, Wanted};
 use crate::domain::amount::AmountType;
 use crate::domain::campaign::CampaignKind;
+use crate::domain::cap::Caps;
 use crate::domain::id::BranchId;
 use crate::domain::packet::Kind;
 use crate::domain::text::Appid;
@@ -20,6 +21,11 @@ pub(super) struct Ground {
     pub(super) payer: provider_account::Model,
     /// The appid that sends.
     pub(super) appid: Appid,
+    /// The campaign's caps.
+    pub(super) caps: Caps,
+    /// What refuses the command already; the rest is judged all the same, so that the
+    /// caller hears of everything at once.
+    pub(super) refusals: Vec<Error>,
 }
 
 impl Unit<'_> {
@@ -51,17 +57,20 @@ impl Unit<'_> {
             }
         };
         let payer = self.tx.account_of(command.shop, account).await?;
+        let mut refusals = Vec::new();
         if !payer.enabled {
             let text = "the provider account of the campaign is disabled".to_owned();
             let error = Error::new(Reason::AccountDisabled, text);
-            return Err(error.fact("account_id", payer.id).into());
+            refusals.push(error.fact("account_id", payer.id));
         }
         self.tx.known_branch(command.shop, command.branch).await?;
         let appid = own_appid(&payer, appid, &campaign)?;
         let ground = Ground {
+            caps: campaign.caps()?,
             campaign,
             payer,
             appid,
+            refusals,
         };
         if let Wanted::Single(single) = &command.wanted {
             check_single(single, &ground)?;

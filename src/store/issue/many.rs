@@ -8,7 +8,7 @@ use super::ground::Ground;
 use super::people::Person;
 use super::{Command, MEMBERS_MAX, Unit, overflow};
 use crate::domain::amount::AmountType;
-use crate::domain::id::{CampaignId, GroupId, RecipientId};
+use crate::domain::id::{GroupId, RecipientId};
 use crate::domain::item;
 use crate::domain::number::{Seed, order_key};
 use crate::domain::split::split;
@@ -49,19 +49,15 @@ impl Part {
         })
     }
 
-    fn accepted(&self) -> impl Iterator<Item = (usize, &Person)> {
+    pub(super) fn accepted(&self) -> impl Iterator<Item = (usize, &Person)> {
         self.people
             .iter()
             .enumerate()
-            .filter(|(_, person)| person.openid.is_some())
+            .filter(|(_, person)| person.refusal().is_none())
     }
 }
 
 impl Many {
-    pub(super) fn campaign(&self) -> CampaignId {
-        self.ground.campaign.id
-    }
-
     pub(super) fn packets(&self) -> usize {
         self.parts.iter().map(|part| part.people.len()).sum()
     }
@@ -72,11 +68,15 @@ impl Many {
     }
 
     pub(super) fn sum(&self) -> Result<Fen> {
-        let held = self.parts.iter().flat_map(|part| {
+        Fen::checked_sum(self.held().map(|(_, amount)| amount)).ok_or_else(overflow)
+    }
+
+    /// Who gets a packet, and how much.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&Person, Fen)> {
+        self.parts.iter().flat_map(|part| {
             part.accepted()
-                .filter_map(|(index, _)| part.amounts.get(index).copied())
-        });
-        Fen::checked_sum(held).ok_or_else(overflow)
+                .filter_map(|(index, person)| Some((person, *part.amounts.get(index)?)))
+        })
     }
 }
 
@@ -95,7 +95,7 @@ impl Unit<'_> {
             people,
             amounts: Vec::new(),
         };
-        Ok(self.with_amounts(command, ground, vec![part], pot, 0)?)
+        self.with_amounts(command, ground, vec![part], pot, 0).await
     }
 
     pub(super) async fn to_groups(
@@ -134,18 +134,19 @@ impl Unit<'_> {
             let text = format!("{packets} members; one call takes at most {MEMBERS_MAX}");
             return Err(Error::field("wx_group_ids", Reason::BatchTooLarge, text).into());
         }
-        Ok(self.with_amounts(command, ground, parts, pot, repeated)?)
+        self.with_amounts(command, ground, parts, pot, repeated)
+            .await
     }
 
-    /// Fixes what everybody gets.
-    fn with_amounts(
+    /// Fixes what everybody gets, and who has had as much as one may get.
+    async fn with_amounts(
         &self,
         command: &Command,
         ground: Ground,
         mut parts: Vec<Part>,
         pot: Option<Fen>,
         repeated: i64,
-    ) -> Result<Many> {
+    ) -> Result<Many, Fault> {
         let rule = ground.rule()?;
         let key = self.store.keys().number();
         let mut items: Vec<Vec<String>> = Vec::new();
@@ -170,8 +171,15 @@ impl Unit<'_> {
                     };
                     part.amounts = people.map(amount).collect::<Result<_>>()?;
                 }
+                self.cap_people(&ground, &mut parts).await?;
             }
             Some(pot) => {
+                // Nobody knows his share before it is known who gets one: a person is
+                // judged by the largest.
+                for part in &mut parts {
+                    part.amounts = vec![rule.max(); part.people.len()];
+                }
+                self.cap_people(&ground, &mut parts).await?;
                 // Whoever is refused holds the least, in case he is sent it again later.
                 for part in &mut parts {
                     part.amounts = vec![rule.min(); part.people.len()];

@@ -16,13 +16,16 @@ use super::Store;
 use super::entity::{issuance, issuance_batch};
 use super::request::{Call, Claimed};
 use super::tx::{End, Fault, Tx};
+use super::usage::Uses;
 use crate::domain::campaign::Standing;
+use crate::domain::cap::Caps;
 use crate::domain::id::{BranchId, CampaignId, GroupId, ShopId};
 use crate::domain::packet::{GatewayType, Kind, RiskInfo};
 use crate::domain::source::Source;
 use crate::domain::text::{Appid, Openid, Texts, Uid};
 use crate::domain::{Error, Fen, Reason, Result};
 
+mod caps;
 mod ground;
 mod many;
 mod people;
@@ -31,7 +34,6 @@ mod scan;
 mod single;
 
 use many::Many;
-use scan::Scan;
 pub(super) use single::risk_info_column;
 
 /// Members of one call at most.
@@ -178,7 +180,7 @@ impl Store {
                 let unit = Unit {
                     tx,
                     store: &store,
-                    taken: BTreeMap::new(),
+                    taken: Taken::default(),
                 };
                 unit.run(&shared.0, &shared.1).await
             })
@@ -199,8 +201,8 @@ impl Store {
             Wanted::Scan(_) | Wanted::Single(_) => (0, 1),
         };
         let recipient = match wanted {
-            Wanted::Scan(_) => self.id("recipient").await?,
-            Wanted::Users { .. } | Wanted::Groups { .. } | Wanted::Single(_) => 0,
+            Wanted::Scan(_) | Wanted::Single(_) => self.id("recipient").await?,
+            Wanted::Users { .. } | Wanted::Groups { .. } => 0,
         };
         Ok(Ids {
             batches: self.ids("batch", batches).await?,
@@ -239,8 +241,18 @@ impl Kept {
 struct Unit<'t> {
     tx: &'t Tx,
     store: &'t Store,
-    /// What each campaign has promised within this unit.
-    taken: BTreeMap<CampaignId, (Fen, i64)>,
+    taken: Taken,
+}
+
+/// What was promised within a unit.
+#[derive(Default)]
+struct Taken {
+    /// Of each campaign's money and stock.
+    money: BTreeMap<CampaignId, (Fen, i64)>,
+    /// Of its caps.
+    uses: Uses,
+    /// The caps that it was promised under, as they were read.
+    caps: BTreeMap<CampaignId, Caps>,
 }
 
 /// What a command is to write.
@@ -248,7 +260,8 @@ enum Prepared {
     Many(Box<Many>),
     One {
         packet: Box<issuance::Model>,
-        scan: Option<Scan>,
+        /// Whether its recipient is to be made: the shop did not know the openid.
+        newcomer: bool,
     },
     /// The packet that an earlier scan had made.
     Known(Box<issuance::Model>),
@@ -279,8 +292,13 @@ impl Unit<'_> {
             };
             results.insert(index, result);
         }
-        for (id, (sum, count)) in &self.taken {
-            if !self.tx.take(*id, *sum, *count, 0).await? {
+        let Taken { money, uses, caps } = &self.taken;
+        if !self.tx.count_uses(uses, caps).await? {
+            return Err(Fault::Again);
+        }
+        for (id, (sum, count)) in money {
+            let caps = caps.get(id).cloned().unwrap_or_default();
+            if !self.tx.take(*id, *sum, *count, 0, &caps).await? {
                 return Err(Fault::Again);
             }
         }
@@ -328,13 +346,58 @@ impl Unit<'_> {
         }
     }
 
-    /// Judges a command, without writing anything.
+    /// Judges a command, without writing anything. All that refuses it is told at once.
     async fn prepare(&mut self, command: &Command, ids: &Ids) -> Result<Prepared, Fault> {
-        let ground = self.ground(command).await?;
+        let mut ground = self.ground(command).await?;
+        let mut refusals = std::mem::take(&mut ground.refusals);
         let standing = self.standing(&ground);
-        let prepared = match &command.wanted {
+        refusals.extend(standing.open_at(self.tx.now()).err());
+        let (campaign, caps) = (ground.campaign.clone(), ground.caps.clone());
+        let prepared = match self.who(command, ground, ids).await {
+            Err(Fault::Refused(error)) => {
+                refusals.push(error);
+                return Err(refused(refusals));
+            }
+            prepared => prepared?,
+        };
+        let (sum, count) = match &prepared {
+            Prepared::Many(many) => {
+                if many.packets() > ids.issuances.len() {
+                    let text = "a group is growing right now; repeat the call".to_owned();
+                    return Err(Error::new(Reason::ConcurrentUpdate, text).into());
+                }
+                (many.sum()?, many.accepted())
+            }
+            Prepared::One { packet, .. } => (packet.amount_fen, 1),
+            // Who has his packet gets it back also from a campaign that is over.
+            Prepared::Known(_) => return Ok(prepared),
+        };
+        refusals.extend(standing.affords(sum, count));
+        let uses = self.uses(command, &campaign, &prepared)?;
+        self.judge_caps(&caps, &prepared, &uses, &mut refusals)
+            .await?;
+        if !refusals.is_empty() {
+            return Err(refused(refusals));
+        }
+        if count > 0 {
+            let taken = self.taken.money.entry(campaign.id).or_default();
+            let total = taken.0.checked_add(sum).ok_or_else(overflow)?;
+            *taken = (total, taken.1 + count);
+            self.taken.uses.absorb(uses)?;
+            self.taken.caps.insert(campaign.id, caps);
+        }
+        Ok(prepared)
+    }
+
+    /// Who is to get what.
+    async fn who(
+        &self,
+        command: &Command,
+        ground: ground::Ground,
+        ids: &Ids,
+    ) -> Result<Prepared, Fault> {
+        Ok(match &command.wanted {
             Wanted::Users { uids, pot } => {
-                standing.open_at(self.tx.now())?;
                 Prepared::Many(Box::new(self.to_users(command, ground, uids, *pot).await?))
             }
             Wanted::Groups {
@@ -342,41 +405,19 @@ impl Unit<'_> {
                 every_group,
                 pot,
             } => {
-                standing.open_at(self.tx.now())?;
                 let many = self.to_groups(command, ground, groups, *every_group, *pot);
                 Prepared::Many(Box::new(many.await?))
             }
-            Wanted::Single(single) => {
-                standing.open_at(self.tx.now())?;
-                let packet = Box::new(self.to_openid(command, &ground, single, ids).await?);
-                Prepared::One { packet, scan: None }
-            }
+            Wanted::Single(single) => self.to_openid(command, &ground, single, ids).await?,
             Wanted::Scan(openid) => self.to_scanner(command, &ground, openid, ids).await?,
-        };
-        let (campaign, sum, count) = match &prepared {
-            Prepared::Many(many) => {
-                if many.packets() > ids.issuances.len() {
-                    let text = "a group is growing right now; repeat the call".to_owned();
-                    return Err(Error::new(Reason::ConcurrentUpdate, text).into());
-                }
-                (many.campaign(), many.sum()?, many.accepted())
-            }
-            Prepared::One { packet, .. } => (packet.campaign_id, packet.amount_fen, 1),
-            Prepared::Known(_) => return Ok(prepared),
-        };
-        standing.affords(sum, count)?;
-        if count > 0 {
-            let taken = self.taken.entry(campaign).or_default();
-            let total = taken.0.checked_add(sum).ok_or_else(overflow)?;
-            *taken = (total, taken.1 + count);
-        }
-        Ok(prepared)
+        })
     }
 
     /// The campaign as it is after what this unit has promised so far.
     fn standing(&self, ground: &ground::Ground) -> Standing {
         let (sum, count) = self
             .taken
+            .money
             .get(&ground.campaign.id)
             .copied()
             .unwrap_or_default();
@@ -387,6 +428,11 @@ impl Unit<'_> {
             ..standing
         }
     }
+}
+
+fn refused(refusals: Vec<Error>) -> Fault {
+    let bug = || Error::internal("a refusal without reason", "issue");
+    Error::all(refusals).unwrap_or_else(bug).into()
 }
 
 fn overflow() -> Error {

@@ -13,7 +13,7 @@ use super::super::entity::{group_member, recipient, recipient_group, recipient_o
 use super::super::tx::{Fault, Tx, to_error};
 use crate::domain::id::{BranchId, GroupId, RecipientId, ShopId};
 use crate::domain::text::{Appid, Uid};
-use crate::domain::{Result, missing};
+use crate::domain::{Reason, Result, missing};
 
 /// Somebody who is to get a packet.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,20 @@ pub(super) struct Person {
     pub(super) branch: i64,
     /// His openid: ciphertext and blind index.
     pub(super) openid: Option<(Vec<u8>, Vec<u8>)>,
+    /// Whether he has as much of the campaign as one may get.
+    pub(super) over_cap: bool,
+}
+
+impl Person {
+    /// Why he alone gets nothing, if so.
+    pub(super) fn refusal(&self) -> Option<Reason> {
+        match (&self.openid, self.recipient) {
+            (Some(_), _) if self.over_cap => Some(Reason::RecipientLimit),
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Reason::OpenidMissing),
+            (None, None) => Some(Reason::RecipientNotFound),
+        }
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -80,6 +94,7 @@ impl Tx {
                     uid: Some(uid.clone()),
                     branch: person.shop_sub_id.0,
                     openid: openid.map(|o| (o.openid_cipher, o.openid_index)),
+                    over_cap: false,
                 };
                 found.insert(uid, known);
             }
@@ -130,6 +145,7 @@ impl Tx {
             uid: row.uid,
             branch: row.shop_sub_id.0,
             openid: row.openid_cipher.zip(row.openid_index),
+            over_cap: false,
         };
         Ok(rows.into_iter().map(person).collect())
     }

@@ -74,6 +74,7 @@ impl Unit<'_> {
             mch_billno: Some(mch_billno(key, &ground.payer.mch_id, seed, 1)),
             attempt_count: 0,
             frozen: false,
+            counted_day: Some(now.beijing_day()),
             traceparent: command.traceparent.clone(),
             job: Some(Job::Send),
             due_time: Some(now),
@@ -95,8 +96,8 @@ impl Unit<'_> {
     ) -> Result<Issued, Fault> {
         match prepared {
             Prepared::Many(many) => self.write_many(command, &many, ids).await,
-            Prepared::One { packet, scan } => {
-                if scan.is_some_and(|scan| scan.newcomer) {
+            Prepared::One { packet, newcomer } => {
+                if newcomer {
                     self.write_newcomer(&packet).await?;
                 }
                 if let Some(position) = packet.share_position
@@ -173,7 +174,7 @@ impl Unit<'_> {
     ) -> Result<issuance_batch::Model> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let accepted = part.people.iter().zip(&part.amounts);
-        let accepted = accepted.filter(|(person, _)| person.openid.is_some());
+        let accepted = accepted.filter(|(person, _)| person.refusal().is_none());
         let held: Vec<Fen> = accepted.map(|(_, amount)| *amount).collect();
         let (group_id, group_name) = part.group.clone().unzip();
         Ok(issuance_batch::Model {
@@ -219,13 +220,12 @@ impl Unit<'_> {
         if command.branch.0 == 0 {
             row.shop_sub_id = BranchId(person.branch);
         }
-        match &person.openid {
-            Some((cipher, index)) => {
-                row.openid_cipher = Some(cipher.clone());
-                row.openid_index = Some(index.clone());
-            }
-            None if person.recipient.is_some() => refuse(&mut row, Reason::OpenidMissing),
-            None => refuse(&mut row, Reason::RecipientNotFound),
+        if let Some((cipher, index)) = &person.openid {
+            row.openid_cipher = Some(cipher.clone());
+            row.openid_index = Some(index.clone());
+        }
+        if let Some(reason) = person.refusal() {
+            refuse(&mut row, reason);
         }
         Ok(row)
     }
@@ -315,6 +315,7 @@ fn refuse(row: &mut issuance::Model, reason: Reason) {
     row.state = State::Failed;
     row.last_error = Some(reason.name().to_owned());
     row.mch_billno = None;
+    row.counted_day = None;
     row.job = None;
     row.due_time = None;
 }

@@ -22,12 +22,6 @@ use crate::domain::number::place_of;
 use crate::domain::text::Openid;
 use crate::domain::{Error, Fen, Reason, Result, State};
 
-/// What a scan writes beside its packet.
-pub(super) struct Scan {
-    /// The recipient to be made, if the shop did not know the openid.
-    pub(super) newcomer: bool,
-}
-
 impl Unit<'_> {
     pub(super) async fn to_scanner(
         &self,
@@ -53,8 +47,6 @@ impl Unit<'_> {
             let first = first.ok_or_else(|| Error::internal("no first packet", "scan"))?;
             return Ok(Prepared::Known(Box::new(first)));
         }
-        // Only now: who has his packet gets it back also from a campaign that is over.
-        self.standing(ground).open_at(self.tx.now())?;
         let scan_no = self.tx.last_scan(campaign.id, &index).await? + 1;
         let item = item::scan(campaign.id, scan_no, &ground.appid, openid);
         let seed = item::scan_seed(command.shop, &item);
@@ -81,10 +73,9 @@ impl Unit<'_> {
         }
         packet.openid_cipher = Some(cipher);
         packet.openid_index = Some(index);
-        let newcomer = known.is_none();
         Ok(Prepared::One {
             packet: Box::new(packet),
-            scan: Some(Scan { newcomer }),
+            newcomer: known.is_none(),
         })
     }
 }

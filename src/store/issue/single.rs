@@ -1,14 +1,14 @@
 //! A single packet for an openid.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::super::audience::seal_openid;
-use super::super::entity::{issuance, recipient, recipient_openid};
+use super::super::entity::{recipient, recipient_openid};
 use super::super::tx::Fault;
 use super::ground::{Ground, shares_of};
 use super::many::seed;
-use super::{Command, Ids, Single, Unit};
-use crate::domain::id::{BranchId, IssuanceId};
+use super::{Command, Ids, Prepared, Single, Unit};
+use crate::domain::id::{BranchId, IssuanceId, RecipientId};
 use crate::domain::item;
 use crate::domain::packet::Kind;
 use crate::domain::{Error, Fen, Reason, Result};
@@ -20,14 +20,20 @@ impl Unit<'_> {
         ground: &Ground,
         single: &Single,
         ids: &Ids,
-    ) -> Result<issuance::Model, Fault> {
+    ) -> Result<Prepared, Fault> {
         let item = item::person(None, &ground.appid, Some(&single.openid));
         let seed = seed(command, &item);
         let id = IssuanceId(ids.issuances.first().copied().unwrap_or(0));
         let amount = amount_of(self, ground, single, &seed)?;
         let mut row = self.row(command, ground, id, amount, &seed);
         let (cipher, index) = seal_openid(self.store.keys(), command.shop, &single.openid)?;
-        if let Some(owner) = self.owner(command, ground, &index).await? {
+        let owner = self.owner(command, ground, &index).await?;
+        // Who is counted must be somebody.
+        let newcomer = owner.is_none() && ground.campaign.counts_recipients;
+        if newcomer {
+            row.recipient_id = Some(RecipientId(ids.recipient));
+        }
+        if let Some(owner) = owner {
             row.recipient_id = Some(owner.id);
             row.uid = None;
             if command.branch.0 == 0 {
@@ -50,10 +56,14 @@ impl Unit<'_> {
             let column = risk_info_column(id);
             row.risk_info_cipher = Some(self.store.keys().seal(&column, info.expose().as_bytes())?);
         }
-        Ok(row)
+        Ok(Prepared::One {
+            packet: Box::new(row),
+            newcomer,
+        })
     }
 
-    /// The recipient of the shop that has an openid, if there is one.
+    /// The recipient of the shop that has an openid, if there is one. He stays who he
+    /// is until the unit ends: a row that only a scan has seen could become another's.
     pub(super) async fn owner(
         &self,
         command: &Command,
@@ -68,6 +78,7 @@ impl Unit<'_> {
             .await?;
         match known {
             Some(known) => Ok(recipient::Entity::find_by_id(known.recipient_id)
+                .lock_shared()
                 .one(self.tx)
                 .await?),
             None => Ok(None),

@@ -145,6 +145,7 @@ impl Tx {
         let mut books: BTreeMap<CampaignId, (BudgetDelta, i64)> = BTreeMap::new();
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
         let (mut receipts, mut shares, mut moves) = (Vec::new(), Vec::new(), BatchMoves::default());
+        let mut uncounted = Vec::new();
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
             let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
@@ -183,6 +184,7 @@ impl Tx {
             if step.state != row.state && !step.state.counts_against_stock() {
                 books.entry(row.campaign_id).or_default().1 += 1;
                 shares.extend(row.share_position.map(|_| row.id));
+                uncounted.push(row.clone());
             }
             entries.extend(self.entries_of(row, &step, postings));
             moves.add(row, step.state, row.attempt_count);
@@ -196,6 +198,8 @@ impl Tx {
         self.insert_receipts(receipts).await?;
         self.give_shares_back(shares).await?;
         self.count_moves(moves).await?;
+        let uses = self.uses_of(uncounted.iter()).await?;
+        self.give_uses_back(uses).await?;
         for (campaign, (delta, unissued)) in books {
             self.book(campaign, delta, unissued).await?;
         }

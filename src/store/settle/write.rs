@@ -207,6 +207,9 @@ impl Tx {
                 issuance::Column::Frozen,
                 Expr::value(row.frozen || step.contradiction),
             );
+        if !step.state.counts_against_stock() {
+            update = update.col_expr(issuance::Column::CountedDay, Expr::value(None::<i64>));
+        }
         if changed {
             update = update.col_expr(issuance::Column::UpdateTime, Expr::value(now));
         }
@@ -243,6 +246,9 @@ impl Tx {
             return Err(Fault::Again);
         }
         row.state = step.state;
+        row.counted_day = row
+            .counted_day
+            .filter(|_| step.state.counts_against_stock());
         row.version += i64::from(changed);
         row.frozen |= step.contradiction;
         Ok(())

@@ -24,6 +24,20 @@ fn good(table: &Table, code: &str) -> pb::CreateCampaignRequest {
     }
 }
 
+fn branches(caps: &[(i64, i64)]) -> Option<pb::CampaignCaps> {
+    let branch = |(shop_sub_id, count): &(i64, i64)| pb::BranchCap {
+        shop_sub_id: *shop_sub_id,
+        cap: Some(pb::Cap {
+            count: *count,
+            amount_fen: 0,
+        }),
+    };
+    Some(pb::CampaignCaps {
+        branches: caps.iter().map(branch).collect(),
+        ..Default::default()
+    })
+}
+
 async fn campaigns(db: TestDb) {
     let table = Table::start(db).await;
     let made = refused!(table, campaigns.create_campaign, good(&table, "new"), {
@@ -63,6 +77,18 @@ async fn campaigns(db: TestDb) {
         "#32 joined unseen": |r| r.texts.as_mut().unwrap().remark = "👨\u{200D}👩".into() => bad(&[("texts.remark", "TEXT_INVALID")]),
         "#17 NUL in a text": |r| r.texts.as_mut().unwrap().act_name = "a\0".into() => bad(&[("texts.act_name", "TEXT_INVALID")]),
         "an unknown scene": |r| r.texts.as_mut().unwrap().scene_id = "PRODUCT_9".into() => bad(&[("texts.scene_id", "ENUM_UNKNOWN")]),
+        "caps below zero and beyond": |r| r.caps = Some(pb::CampaignCaps {
+            recipient: Some(pb::Cap { count: -1, amount_fen: 0 }),
+            recipient_day: Some(pb::Cap { count: 1_000_000_001, amount_fen: 0 }),
+            day: Some(pb::Cap { count: 0, amount_fen: i64::MAX }),
+            branches: vec![],
+        }) => bad(&[("caps.recipient.count", "OUT_OF_RANGE"), ("caps.recipient_day.count", "OUT_OF_RANGE"),
+                    ("caps.day.amount_fen", "OUT_OF_RANGE")]),
+        "caps of branches": |r| r.caps = branches(&[(-1, 1), (0, 0), (0, 1), (0, 2)])
+            => bad(&[("caps.branches[0].shop_sub_id", "ID_INVALID"), ("caps.branches[1].cap", "FIELD_REQUIRED"),
+                     ("caps.branches[2]", "DUPLICATE_ITEM"), ("caps.branches[3]", "DUPLICATE_ITEM")]),
+        "caps of 1,001 branches": |r| r.caps = branches(&vec![(0, 1); 1_001]) => bad(&[("caps.branches", "BATCH_TOO_LARGE")]),
+        "a cap of a branch that is not there": |r| r.caps = branches(&[(404, 1)]) => no(Code::NotFound, "BRANCH_NOT_FOUND"),
         "no account": |r| r.account_id = 0 => bad(&[("account_id", "ID_INVALID")]),
         "an account that is not there": |r| r.account_id = 404 => no(Code::NotFound, "ACCOUNT_NOT_FOUND"),
         "#8 an account of another shop": |r| r.shop_id = OTHER => no(Code::NotFound, "ACCOUNT_NOT_FOUND"),
@@ -275,9 +301,12 @@ async fn money(db: TestDb) {
     let stats = pb::GetCampaignStatsRequest {
         shop_id: SHOP,
         campaign_id: id,
+        ..Default::default()
     };
     refused!(table, campaigns.get_campaign_stats, stats, {
         "#8 of another shop": |r| r.shop_id = OTHER => no(Code::NotFound, "CAMPAIGN_NOT_FOUND"),
+        "usage of nobody": |r| r.uid = "nobody".into() => no(Code::NotFound, "RECIPIENT_NOT_FOUND"),
+        "usage of no uid": |r| r.uid = "a b".into() => bad(&[("uid", "ID_INVALID")]),
     });
     table.finish().await;
 }

@@ -4,6 +4,7 @@
 mod asking;
 mod brought;
 mod cancelling;
+mod caps;
 mod groups;
 mod kinds;
 mod pots;
