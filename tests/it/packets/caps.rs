@@ -560,7 +560,8 @@ async fn a_resent_packet_counts_once(db: TestDb) {
 #[ignore = "a campaign: scripts/caps"]
 fn two_hundred_rounds_on_both_databases() {
     let rounds = std::env::var("ROUNDS").map_or(200, |text| text.parse().unwrap());
-    crate::support::block_on(async move {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async move {
         for db in [TestDb::sqlite(), TestDb::postgres()] {
             let (app, account) = idle(db).await;
             make_branch(&app.client, 5).await;
