@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::{
-    cancel, idle, make_branch, make_group, packets, people, person, recipient, resend, scan,
+    cancel, make_branch, make_group, packets, people, person, recipient, resend, scan,
     send_to_groups, stage, to_groups, uids, upsert,
 };
 use crate::support::{Client, Options, Raw, SHOP, TestApp, TestDb, on_both, reason, violations};
@@ -22,6 +22,16 @@ on_both!(
     two_rows_of_one_person_share_their_usage,
     a_resent_packet_counts_once,
 );
+
+/// A server that accepts and does not send, in real time: no midnight passes by.
+async fn idle(db: TestDb) -> (TestApp, i64) {
+    let options = Options {
+        dispatcher: false,
+        time_scale: 1,
+        ..Options::default()
+    };
+    stage(db, options).await
+}
 
 /// Who ask at once.
 const ASKING: usize = 24;
