@@ -21,6 +21,7 @@ pub mod money;
 pub mod number;
 pub mod outcome;
 pub mod packet;
+pub mod quota;
 pub mod schedule;
 pub mod search;
 pub mod source;

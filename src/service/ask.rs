@@ -14,6 +14,7 @@ use super::providers::Providers;
 use crate::clock;
 use crate::domain::id::{IssuanceId, ShopId};
 use crate::domain::machine::Protocol;
+use crate::domain::quota;
 use crate::domain::status_reply::StatusReply;
 use crate::domain::{Error, Reason, Result, State};
 use crate::provider::Payment;
@@ -129,6 +130,10 @@ impl Asker {
         let limiter = self
             .pace
             .of(account.id, Lane::Queries, account.queries_per_second);
+        let lane = quota::Lane::Query;
+        let rate = account.queries_per_second;
+        let wait = self.store.slot(account.id, lane, rate).await?;
+        tokio::time::sleep(wait).await;
         limiter.until_ready().await;
         let said = provider.query(&payment).await;
         let reply = provider.describe(&said);

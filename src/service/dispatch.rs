@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::exchange::Settings;
-use super::exchange::{Lane, settle_all};
+use super::exchange::{CLAIM_AHEAD, Lane, settle_all};
 use super::pace::Pace;
 use super::providers::Providers;
 use crate::clock;
@@ -208,14 +208,27 @@ async fn round(
             .stretched(dispatcher.settings.lease);
         let began = clock::monotonic();
         let wanted = u64::try_from(limit).unwrap_or(1);
-        let claims = dispatcher.store.claim(account, job, wanted, lease).await?;
+        let store = &dispatcher.store;
+        let claims = store
+            .claim(account, job, wanted, lease, CLAIM_AHEAD)
+            .await?;
+        let claimed = clock::monotonic_tokio();
         if claims.cancelled > 0 {
             dispatcher
                 .metrics
                 .transitions("QUEUED", "CANCELLED", claims.cancelled);
         }
+        for (quota, packets) in &claims.waiting {
+            dispatcher.metrics.quota_waits(quota, *packets);
+            tracing::info!(
+                account_id = account.id.0,
+                quota,
+                packets,
+                "packets wait for another day"
+            );
+        }
         let full = claims.packets.len() == limit && probe.is_none();
-        more |= full || claims.cancelled > 0;
+        more |= full || claims.cancelled > 0 || !claims.waiting.is_empty();
         let mut probe = probe;
         for packet in claims.packets {
             let Ok(permit) = Arc::clone(room).acquire_owned().await else {
@@ -224,7 +237,10 @@ async fn round(
             tell(dispatcher, job, &packet);
             let held = (permit, probe.take());
             let (lane, account) = (lane.clone(), account.clone());
+            let turn = claimed + packet.wait;
             dispatcher.tracker.spawn(async move {
+                // Its turn among all replicas; then the lane's own, which spreads what is late.
+                tokio::time::sleep_until(turn).await;
                 lane.exchange(&account, job, packet, began).await;
                 drop(held);
             });

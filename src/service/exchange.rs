@@ -21,7 +21,7 @@ use crate::store::settle::{Answer, Exchange, Settlement};
 use crate::telemetry::{self, Metrics};
 
 /// What is claimed at once goes out within this long at the account's rate.
-const CLAIM_AHEAD: Duration = Duration::from_secs(2);
+pub(super) const CLAIM_AHEAD: Duration = Duration::from_secs(2);
 /// Answers of one transaction at most.
 const SETTLE_MAX: usize = 64;
 

@@ -13,6 +13,7 @@ use super::entity::provider_account::{Column, Entity, Model};
 use super::entity::{account_shop, shop};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
+use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::packet::Capability;
 use crate::domain::text::{Appid, Code, MchId};
@@ -37,10 +38,16 @@ pub struct NewAccount {
     pub min_amount: Fen,
     /// The largest packet.
     pub max_amount: Fen,
-    /// Payments per second and replica.
+    /// Payments per second.
     pub sends_per_second: i32,
-    /// Queries per second and replica.
+    /// Queries per second.
     pub queries_per_second: i32,
+    /// Packets for one openid on a day; 0: no bound.
+    pub openid_day_count: i64,
+    /// Their sum; 0: no bound.
+    pub openid_day_fen: Fen,
+    /// The sum of all packets on a day; 0: no bound.
+    pub day_fen: Fen,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: bool,
     /// What it can do beside sending to one openid.
@@ -56,10 +63,16 @@ pub struct AccountUpdate {
     pub add_appids: Vec<Appid>,
     /// Whether it may be used.
     pub enabled: Option<bool>,
-    /// Payments per second and replica.
+    /// Payments per second.
     pub sends_per_second: Option<i32>,
-    /// Queries per second and replica.
+    /// Queries per second.
     pub queries_per_second: Option<i32>,
+    /// Packets for one openid on a day.
+    pub openid_day_count: Option<i64>,
+    /// Their sum.
+    pub openid_day_fen: Option<Fen>,
+    /// The sum of all packets on a day.
+    pub day_fen: Option<Fen>,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: Option<bool>,
     /// Capabilities to add.
@@ -77,6 +90,8 @@ pub struct Account {
     pub row: Model,
     /// The shops.
     pub shops: Vec<ShopId>,
+    /// What counts against today's quota.
+    pub used: Used,
 }
 
 impl Store {
@@ -113,7 +128,7 @@ impl Store {
                     tx.update_account(id, update).await?;
                 }
                 Ok(Written {
-                    row: account(tx, id).await?,
+                    row: account(tx, id, tx.now().beijing_day()).await?,
                     replayed,
                 })
             })
@@ -126,7 +141,8 @@ impl Store {
     /// # Errors
     /// ACCOUNT_NOT_FOUND.
     pub async fn account(&self, id: AccountId) -> Result<Account> {
-        Ok(account(self.reader(), id).await?)
+        let day = self.now().await?.beijing_day();
+        Ok(account(self.reader(), id, day).await?)
     }
 
     /// A page of accounts, newest first.
@@ -138,10 +154,10 @@ impl Store {
             .all(self.reader())
             .await
             .map_err(to_error)?;
+        let day = self.now().await?.beijing_day();
         let mut accounts = Vec::with_capacity(rows.len());
         for row in rows {
-            let shops = shops_of(self.reader(), row.id).await?;
-            accounts.push(Account { row, shops });
+            accounts.push(whole(self.reader(), row, day).await?);
         }
         Ok(accounts)
     }
@@ -229,7 +245,7 @@ impl Tx {
     ) -> Result<Written<Account>, Fault> {
         if let Claimed::Replay { resource, .. } = self.claim_request(call, id.0, None).await? {
             return Ok(Written {
-                row: account(self, AccountId(resource)).await?,
+                row: account(self, AccountId(resource), self.now().beijing_day()).await?,
                 replayed: true,
             });
         }
@@ -247,6 +263,9 @@ impl Tx {
             max_amount_fen: new.max_amount,
             sends_per_second: new.sends_per_second,
             queries_per_second: new.queries_per_second,
+            openid_day_count: new.openid_day_count,
+            openid_day_fen: new.openid_day_fen,
+            day_fen: new.day_fen,
             confirm_refusals: new.confirm_refusals,
             capabilities,
             enabled: true,
@@ -268,9 +287,10 @@ impl Tx {
                 error.into()
             });
         }
+        self.insert_pace(id).await?;
         self.grant_shops(id, &new.shops).await?;
         Ok(Written {
-            row: account(self, id).await?,
+            row: account(self, id, self.now().beijing_day()).await?,
             replayed: false,
         })
     }
@@ -289,6 +309,15 @@ impl Tx {
         }
         if let Some(queries) = update.queries_per_second {
             change = change.col_expr(Column::QueriesPerSecond, Expr::value(queries));
+        }
+        if let Some(count) = update.openid_day_count {
+            change = change.col_expr(Column::OpenidDayCount, Expr::value(count));
+        }
+        if let Some(sum) = update.openid_day_fen {
+            change = change.col_expr(Column::OpenidDayFen, Expr::value(sum));
+        }
+        if let Some(sum) = update.day_fen {
+            change = change.col_expr(Column::DayFen, Expr::value(sum));
         }
         if let Some(confirm) = update.confirm_refusals {
             change = change.col_expr(Column::ConfirmRefusals, Expr::value(confirm));
@@ -341,13 +370,22 @@ impl Tx {
     }
 }
 
-async fn account(db: &impl sea_orm::ConnectionTrait, id: AccountId) -> Result<Account, Fault> {
+async fn account(
+    db: &impl sea_orm::ConnectionTrait,
+    id: AccountId,
+    day: i64,
+) -> Result<Account, Fault> {
     let row = Entity::find_by_id(id)
         .one(db)
         .await?
         .ok_or_else(|| missing::account(id))?;
+    whole(db, row, day).await
+}
+
+async fn whole(db: &impl sea_orm::ConnectionTrait, row: Model, day: i64) -> Result<Account, Fault> {
     Ok(Account {
-        shops: shops_of(db, id).await?,
+        shops: shops_of(db, row.id).await?,
+        used: super::quota::used_of_account(db, row.id, day).await?,
         row,
     })
 }

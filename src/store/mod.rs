@@ -31,6 +31,7 @@ pub mod list;
 pub mod lock;
 pub mod packets;
 pub mod page;
+mod quota;
 pub mod read;
 pub mod refresh;
 pub mod request;

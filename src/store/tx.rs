@@ -77,6 +77,7 @@ pub struct Tx {
     inner: DatabaseTransaction,
     failed: AtomicBool,
     now: Timestamp,
+    real: Timestamp,
 }
 
 impl Tx {
@@ -84,6 +85,12 @@ impl Tx {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The database's own time then, which no scale makes faster.
+    #[must_use]
+    pub fn real(&self) -> Timestamp {
+        self.real
     }
 
     fn watch<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
@@ -191,11 +198,12 @@ impl Store {
         F: for<'t> Fn(&'t Tx) -> Work<'t, T> + Send + Sync + 'static,
     {
         let inner = begin(&self.inner.writer).await?;
-        let now = self.inner.clock.scaled(database_now(&inner).await?);
+        let real = database_now(&inner).await?;
         let tx = Tx {
             inner,
             failed: AtomicBool::new(false),
-            now,
+            now: self.inner.clock.scaled(real),
+            real,
         };
         match unit(&tx).await {
             Ok(value) => {

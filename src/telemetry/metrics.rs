@@ -13,6 +13,7 @@
 //! | `hongbao.review.oldest_age` | `hongbao_review_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
 //! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
+//! | `hongbao.quota.waits` | `hongbao_quota_waits_total` | counter | `quota` |
 //! | `hongbao.rate_limited` | `hongbao_rate_limited_total` | counter | `app_id` |
 //!
 //! Every attribute has a closed set of values, or an id that an operator made. A caller must not be
@@ -78,6 +79,7 @@ struct Inner {
     exchange: Histogram<f64>,
     breaker: Gauge<u64>,
     rate_limited: Counter<u64>,
+    quota_waits: Counter<u64>,
 }
 
 impl fmt::Debug for Metrics {
@@ -142,6 +144,13 @@ impl Metrics {
             count,
             &[KeyValue::new("from", from), KeyValue::new("to", to)],
         );
+    }
+
+    /// Packets that wait for another day, since a quota of the provider is full.
+    pub fn quota_waits(&self, quota: &'static str, count: u64) {
+        self.0
+            .quota_waits
+            .add(count, &[KeyValue::new("quota", quota)]);
     }
 
     /// Money that reached a state.
@@ -275,6 +284,11 @@ impl Inner {
                 meter,
                 "hongbao.rate_limited",
                 "Calls refused because the app calls too often.",
+            ),
+            quota_waits: counter(
+                meter,
+                "hongbao.quota.waits",
+                "Packets that were put off to another day, since a quota of the provider is full.",
             ),
         }
     }

@@ -46,7 +46,10 @@ async fn one_queued(db: TestDb) -> (TestApp, i64) {
 /// Claims for a lease that is over at once.
 pub async fn claim(app: &TestApp, job: Job) -> Vec<Claimed> {
     let account = app.store().account(AccountId(1)).await.unwrap().row;
-    let claims = app.store().claim(&account, job, 64, Duration::ZERO).await;
+    let claims = app
+        .store()
+        .claim(&account, job, 64, Duration::ZERO, Duration::from_secs(2))
+        .await;
     claims.unwrap().packets
 }
 
@@ -250,7 +253,10 @@ async fn many_claimants_get_each_packet_once(db: TestDb) {
             let mut mine = Vec::new();
             loop {
                 let lease = Duration::from_secs(3_600 * 24);
-                let claims = store.claim(&account, Job::Send, 3, lease).await.unwrap();
+                let claims = store
+                    .claim(&account, Job::Send, 3, lease, lease)
+                    .await
+                    .unwrap();
                 if claims.packets.is_empty() {
                     return mine;
                 }

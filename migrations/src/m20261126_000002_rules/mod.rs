@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 mod caps;
+mod quotas;
 
 /// The step.
 #[derive(Debug)]
@@ -19,6 +20,6 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
-        super::run(manager, sqlite, &[caps::UP]).await
+        super::run(manager, sqlite, &[caps::UP, quotas::UP]).await
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::domain::id::AccountId;
 use crate::domain::machine::Protocol;
+use crate::domain::money::BUDGET_MAX;
 use crate::domain::packet::Capability;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Fen, Reason, Result};
@@ -103,7 +104,9 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     }
     let sends = parse_rate(fields, "sends_per_second", r.sends_per_second);
     let queries = parse_rate(fields, "queries_per_second", r.queries_per_second);
+    let quotas = parse_quotas(fields, [r.openid_day_count, r.openid_day_fen, r.day_fen]);
     let asked = parse_capabilities(fields, "capabilities", &r.capabilities);
+    let [openid_day_count, openid_day_fen, day_fen] = quotas;
     Some(NewAccount {
         protocol: protocol?.name(),
         mch_id: mch_id?,
@@ -115,6 +118,9 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         max_amount: Fen(max?),
         sends_per_second: sends?,
         queries_per_second: queries?,
+        openid_day_count: openid_day_count?.unwrap_or(10),
+        openid_day_fen: Fen(openid_day_fen?.unwrap_or(100_000)),
+        day_fen: Fen(day_fen?.unwrap_or(100_000_000)),
         confirm_refusals: r.confirm_refusals.unwrap_or(true),
         capabilities: match r.capabilities.is_empty() {
             true => protocol?.capabilities(),
@@ -152,6 +158,21 @@ fn parse_rate(fields: &mut Fields, path: &str, raw: i32) -> Option<i32> {
     i32::try_from(rate).ok()
 }
 
+/// Daily quotas: of an openid in packets and in fen, of the account in fen; 0 bounds
+/// nothing. The outer option is nothing where one is wrong.
+fn parse_quotas(fields: &mut Fields, raw: [Option<i64>; 3]) -> [Option<Option<i64>>; 3] {
+    let [count, openid, whole] = raw;
+    let mut quota = |raw: Option<i64>, path, most| match raw {
+        None => Some(None),
+        Some(raw) => fields.within(raw, path, 0, most).map(Some),
+    };
+    [
+        quota(count, "openid_day_count", 1_000_000),
+        quota(openid, "openid_day_fen", BUDGET_MAX.0),
+        quota(whole, "day_fen", BUDGET_MAX.0),
+    ]
+}
+
 pub(super) async fn update_account(
     backend: &Backend,
     caller: &Caller,
@@ -173,7 +194,15 @@ pub(super) async fn update_account(
     };
     let sends_per_second = rate("sends_per_second", r.sends_per_second);
     let queries_per_second = rate("queries_per_second", r.queries_per_second);
+    let quotas = parse_quotas(
+        &mut fields,
+        [r.openid_day_count, r.openid_day_fen, r.day_fen],
+    );
+    let [openid_day_count, openid_day_fen, day_fen] = quotas.map(Option::flatten);
     let update = AccountUpdate {
+        openid_day_count,
+        openid_day_fen: openid_day_fen.map(Fen),
+        day_fen: day_fen.map(Fen),
         add_shops: parse_shops(&mut fields, "add_shop_ids", &r.add_shop_ids),
         add_appids: parse_appids(&mut fields, "add_appids", &r.add_appids),
         add_capabilities: parse_capabilities(&mut fields, "add_capabilities", &r.add_capabilities),
@@ -222,6 +251,11 @@ pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {
         max_amount_fen: row.max_amount_fen.0,
         sends_per_second: row.sends_per_second,
         queries_per_second: row.queries_per_second,
+        openid_day_count: row.openid_day_count,
+        openid_day_fen: row.openid_day_fen.0,
+        day_fen: row.day_fen.0,
+        day_used_count: account.used.count,
+        day_used_fen: account.used.sum.0,
         confirm_refusals: row.confirm_refusals,
         enabled: row.enabled,
         capabilities: capabilities(row)?

@@ -7,7 +7,7 @@
 //! first. The lease only spares work; what keeps a packet from being paid twice is
 //! that every claim of it uses the same number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
@@ -22,6 +22,7 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::id::{AccountId, CampaignId, IssuanceId};
 use crate::domain::ledger::Posting;
 use crate::domain::packet::RiskInfo;
+use crate::domain::quota::Lane;
 use crate::domain::schedule::Job;
 use crate::domain::text::{Openid, Texts};
 use crate::domain::{Error, Result, State, Timestamp};
@@ -47,6 +48,8 @@ pub struct Claimed {
     pub texts: Texts,
     /// What the merchant tells of the recipient's device.
     pub risk_info: Option<RiskInfo>,
+    /// How long after the claim its turn comes, in real time.
+    pub wait: Duration,
 }
 
 /// What a claim found.
@@ -56,6 +59,8 @@ pub struct Claims {
     pub packets: Vec<Claimed>,
     /// How many packets of ended campaigns were withdrawn instead.
     pub cancelled: u64,
+    /// How many wait for another day, by whose quota is full.
+    pub waiting: BTreeMap<&'static str, u64>,
 }
 
 impl Store {
@@ -69,11 +74,15 @@ impl Store {
         job: Job,
         limit: u64,
         lease: Duration,
+        ahead: Duration,
     ) -> Result<Claims> {
         // A look beside the writers first: an idle dispatcher must not take turns
         // with them, nor use up ids.
         let waiting = self.count_due(account.id, job, limit).await?;
         if waiting == 0 {
+            return Ok(Claims::default());
+        }
+        if job == Job::Send && self.account_is_full(account, self.now().await?).await? {
             return Ok(Claims::default());
         }
         let limit = u64::try_from(waiting).unwrap_or(limit);
@@ -86,7 +95,12 @@ impl Store {
             let (store, account, ids) = (store.clone(), account.clone(), ids.clone());
             Box::pin(async move {
                 let until = tx.now().plus(lease);
-                let due = tx.due(account.id, job, limit).await?;
+                let (lane, rate) = lane(&account, job);
+                let slots = tx.slots(account.id, lane, rate, limit, ahead).await?;
+                if slots.count == 0 {
+                    return Ok(Claims::default());
+                }
+                let due = tx.due(account.id, job, slots.count).await?;
                 let before: HashMap<IssuanceId, State> =
                     due.iter().map(|row| (row.id, row.state)).collect();
                 let mut claims = Claims::default();
@@ -94,7 +108,9 @@ impl Store {
                     Job::Send => {
                         let (withdrawn, rows) = tx.split_withdrawn(due).await?;
                         claims.cancelled = u64::try_from(withdrawn.len()).unwrap_or(u64::MAX);
-                        let sent = tx.begin_send(&account, rows, ids, until).await?;
+                        let fitting = tx.within_quota(&store, &account, rows).await?;
+                        claims.waiting.clone_from(&fitting.waiting);
+                        let sent = tx.begin_send(&account, fitting, ids, until).await?;
                         for (reason, rows) in withdrawn.by_reason() {
                             tx.cancel(rows, reason, DISPATCHER).await?;
                         }
@@ -103,6 +119,10 @@ impl Store {
                     Job::Query | Job::Sync => tx.begin_query(due, until).await?,
                 };
                 claims.packets = tx.complete(&store, rows, attempts, &before).await?;
+                for (packet, n) in claims.packets.iter_mut().zip(0..) {
+                    packet.wait = slots.wait(tx, n);
+                }
+                tx.take_slots(&slots, claims.packets.len()).await?;
                 Ok(claims)
             })
         })
@@ -134,6 +154,14 @@ impl Store {
             .await
             .map_err(to_error)?;
         Ok(ids.len())
+    }
+}
+
+/// The lane of a job, and its rate.
+fn lane(account: &provider_account::Model, job: Job) -> (Lane, i32) {
+    match job {
+        Job::Send => (Lane::Send, account.sends_per_second),
+        Job::Query | Job::Sync => (Lane::Query, account.queries_per_second),
     }
 }
 
@@ -370,6 +398,7 @@ impl Tx {
             let risk_info = store.risk_info(&row)?;
             packets.push(Claimed {
                 risk_info,
+                wait: Duration::ZERO,
                 from: before.get(&row.id).copied().unwrap_or(row.state),
                 issuance: row,
                 attempt,

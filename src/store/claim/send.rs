@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::super::entity::{attempt, issuance, provider_account};
 use super::super::journal::insert_all;
+use super::super::quota::Fitting;
 use super::super::tx::{Fault, Tx};
 use crate::domain::id::AttemptId;
 use crate::domain::{Error, State, Timestamp};
@@ -16,14 +17,16 @@ impl Tx {
     pub(super) async fn begin_send(
         &self,
         account: &provider_account::Model,
-        rows: Vec<issuance::Model>,
+        fitting: Fitting,
         ids: Vec<i64>,
         until: Timestamp,
     ) -> Result<(Vec<issuance::Model>, Vec<attempt::Model>), Fault> {
         let now = self.now();
-        let (fresh, again): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.state == State::Queued);
-        let mut attempts = self.send_again(&again).await?;
+        let (fresh, again): (Vec<_>, Vec<_>) = fitting
+            .rows
+            .into_iter()
+            .partition(|row| row.state == State::Queued);
+        let mut attempts = self.send_again(&again, fitting.day).await?;
         let mut new = Vec::with_capacity(fresh.len());
         for (row, id) in fresh.iter().zip(ids) {
             let number = row
@@ -48,6 +51,7 @@ impl Tx {
                 accept_time: None,
                 provider_order_no: String::new(),
                 package_cipher: None,
+                quota_day: Some(fitting.day),
                 last_error: None,
                 create_time: now,
                 update_time: now,
@@ -66,7 +70,11 @@ impl Tx {
     }
 
     /// The live attempts of packets whose number goes out once more.
-    async fn send_again(&self, rows: &[issuance::Model]) -> Result<Vec<attempt::Model>, Fault> {
+    async fn send_again(
+        &self,
+        rows: &[issuance::Model],
+        day: i64,
+    ) -> Result<Vec<attempt::Model>, Fault> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -82,6 +90,7 @@ impl Tx {
                 attempt::Column::NotFoundTime,
                 Expr::value(None::<Timestamp>),
             )
+            .col_expr(attempt::Column::QuotaDay, Expr::value(Some(day)))
             .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
             .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
             .exec(self)

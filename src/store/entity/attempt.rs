@@ -45,6 +45,8 @@ pub struct Model {
     pub provider_order_no: String,
     /// What a mini program opens the packet with, encrypted.
     pub package_cipher: Option<Vec<u8>>,
+    /// The latest Beijing day against whose quota the number was counted.
+    pub quota_day: Option<i64>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// When the number was fixed.

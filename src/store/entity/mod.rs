@@ -1,6 +1,7 @@
 //! The rows. Their fields are domain types, so a row that was read has been
 //! checked; there is no third copy of a resource between a row and the contract.
 
+pub mod account_pace;
 pub mod account_shop;
 pub mod api_key;
 pub mod app;
@@ -17,6 +18,7 @@ pub mod issuance_receipt;
 pub mod journal;
 pub mod provider_account;
 pub mod provider_exchange;
+pub mod quota_usage;
 pub mod recipient;
 pub mod recipient_group;
 pub mod recipient_openid;

@@ -3,6 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::domain::id::AccountId;
+use crate::domain::quota::Quota;
 use crate::domain::text::{Code, MchId};
 use crate::domain::{Fen, Timestamp};
 
@@ -27,10 +28,16 @@ pub struct Model {
     pub min_amount_fen: Fen,
     /// The largest packet.
     pub max_amount_fen: Fen,
-    /// Payments per second and replica.
+    /// Payments per second, of all replicas together.
     pub sends_per_second: i32,
-    /// Queries per second and replica.
+    /// Queries per second, of all replicas together.
     pub queries_per_second: i32,
+    /// Packets for one openid on a Beijing day; 0: no bound.
+    pub openid_day_count: i64,
+    /// Their sum; 0: no bound.
+    pub openid_day_fen: Fen,
+    /// The sum of all packets on a Beijing day; 0: no bound.
+    pub day_fen: Fen,
     /// Whether a confirmed refusal fails an attempt.
     pub confirm_refusals: bool,
     /// What it can do beside sending to one openid, as a JSON list.
@@ -45,6 +52,18 @@ pub struct Model {
     pub breaker_trips: i32,
     /// When it was made.
     pub create_time: Timestamp,
+}
+
+impl Model {
+    /// What the provider allows on one day.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota {
+            openid_count: Some(self.openid_day_count).filter(|count| *count > 0),
+            openid_sum: Some(self.openid_day_fen).filter(|sum| *sum > Fen::ZERO),
+            sum: Some(self.day_fen).filter(|sum| *sum > Fen::ZERO),
+        }
+    }
 }
 
 /// Nothing is loaded through relations.

@@ -109,6 +109,10 @@ impl Client {
             shop_ids: shop_ids.to_vec(),
             sends_per_second: 5_000,
             queries_per_second: 5_000,
+            // One person gets many packets here.
+            openid_day_count: Some(0),
+            openid_day_fen: Some(0),
+            day_fen: Some(0),
             ..Default::default()
         };
         let made = self
