@@ -66,6 +66,10 @@ pub struct SimulateArgs {
     /// How many simulated seconds pass in a second.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     time_scale: u32,
+    /// Where simulated and real time were the same, in ms since the Unix epoch, for new books:
+    /// give a scaled server's origin and scale, and the two agree on the time.
+    #[arg(long, value_name = "MS")]
+    time_origin: Option<i64>,
     /// The same seed makes the same packets taken and the same faults strike.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,9 +82,21 @@ pub struct SimulateArgs {
     /// Enforce a limit on sends per simulated minute (WeChat: 1800).
     #[arg(long, value_name = "N")]
     limit_per_minute: Option<u32>,
+    /// Enforce a limit on sends within any one real second (1800 a minute are 30 a second).
+    #[arg(long, value_name = "N")]
+    limit_per_second: Option<u32>,
+    /// Enforce a limit on queries within any one real second.
+    #[arg(long, value_name = "N")]
+    limit_queries_per_second: Option<u32>,
     /// Enforce a limit on packets per openid and simulated Beijing day (WeChat: 10).
     #[arg(long, value_name = "N")]
     limit_per_openid: Option<u32>,
+    /// Enforce a limit on fen per openid and simulated Beijing day.
+    #[arg(long, value_name = "FEN", value_parser = clap::value_parser!(i64).range(0..))]
+    limit_fen_per_openid: Option<i64>,
+    /// Enforce a limit on fen per simulated Beijing day.
+    #[arg(long, value_name = "FEN", value_parser = clap::value_parser!(i64).range(0..))]
+    limit_fen_per_day: Option<i64>,
     /// Into how many shares a group packet may be divided.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=100))]
     max_shares: u32,
@@ -157,12 +173,17 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         merchant,
         opening_balance_fen: args.balance_fen,
         time_scale: args.time_scale,
+        time_origin_ms: args.time_origin,
         seed: args.seed,
         taken_per_mille: args.taken_per_mille,
         faults: faults(&args.faults)?,
         limits: Limits {
             sends_per_minute: args.limit_per_minute,
+            sends_per_second: args.limit_per_second,
+            queries_per_second: args.limit_queries_per_second,
             packets_per_openid_and_day: args.limit_per_openid,
+            fen_per_openid_and_day: args.limit_fen_per_openid,
+            fen_per_day: args.limit_fen_per_day,
         },
         max_shares: args.max_shares,
         latency: Duration::from_millis(args.latency_ms),
@@ -222,7 +243,37 @@ fn say(lines: &[String]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    #[test]
+    fn every_limit_has_its_flag() {
+        let line = "simulate --limit-per-minute 1 --limit-per-second 2 --limit-queries-per-second 3 \
+                    --limit-per-openid 4 --limit-fen-per-openid 5 --limit-fen-per-day 6 \
+                    --time-origin 7";
+        let line = Line::try_parse_from(line.split_whitespace()).unwrap();
+        let config = config(line.args).unwrap();
+        let expected = Limits {
+            sends_per_minute: Some(1),
+            sends_per_second: Some(2),
+            queries_per_second: Some(3),
+            packets_per_openid_and_day: Some(4),
+            fen_per_openid_and_day: Some(5),
+            fen_per_day: Some(6),
+        };
+        assert_eq!(config.limits, expected);
+        assert_eq!(config.time_origin_ms, Some(7));
+        let none = Line::try_parse_from(["simulate"]).unwrap();
+        assert_eq!(super::config(none.args).unwrap().limits, Limits::default());
+        assert!(Line::try_parse_from(["simulate", "--limit-fen-per-day=-1"]).is_err());
+    }
 
     #[test]
     fn flags_name_faults() {

@@ -1,4 +1,4 @@
-//! The admin API: reading the books, changing the balance, setting faults. JSON, loopback only.
+//! The admin API: reading the books, changing the balance, setting faults, reading limits. JSON, loopback only.
 //!
 //! It has a listener of its own so that client certificates and faults never stand in its way.
 
@@ -26,6 +26,7 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .route("/_sim/payments", get(payments))
         .route("/_sim/balance", post(fund))
         .route("/_sim/faults", get(faults).post(set_faults))
+        .route("/_sim/limits", get(limits))
         .with_state(engine)
 }
 
@@ -84,4 +85,13 @@ async fn set_faults(
     let changed = engine.set_faults(change);
     changed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok(Json(engine.faults()))
+}
+
+async fn limits(State(engine): State<Arc<Engine>>) -> Json<Value> {
+    let gate = &engine.gate;
+    Json(json!({
+        "limits": gate.limits(),
+        "refused": gate.refused(),
+        "peak_sends_per_second": gate.peak_sends_per_second(),
+    }))
 }

@@ -24,13 +24,9 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A clock that shows `start_ms` now and then runs `scale` times as fast as real time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the provider's side has a clock of its own"
-    )]
     pub(super) fn starting_at(start_ms: i64, scale: u32) -> Self {
         Self {
-            base: Instant::now(),
+            base: monotonic(),
             base_ms: start_ms,
             scale,
         }
@@ -47,7 +43,16 @@ pub(super) fn after(start_ms: i64, elapsed_ms: i64, scale: u32) -> i64 {
     start_ms.saturating_add(elapsed_ms.max(0).saturating_mul(i64::from(scale)))
 }
 
-/// Real time, for the header of the books.
+/// Real time that never runs back, for spans of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the provider's side has a clock of its own"
+)]
+pub(super) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Real time, for the header of the books, in milliseconds since the Unix epoch.
 #[expect(
     clippy::disallowed_methods,
     reason = "the provider's side has a clock of its own"

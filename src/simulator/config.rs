@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::chaos::FaultTable;
 use super::draw;
 
@@ -49,13 +51,26 @@ impl fmt::Debug for Merchant {
     }
 }
 
-/// Limits of the documents that are enforced when set, in simulated time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Limits of the documents that are enforced when set. Minutes and days are simulated, seconds are
+/// real. Beyond any of them nothing is stored. The codes are those of the documents' error table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Send requests in a minute (WeChat: 1800); beyond it FREQ_LIMIT, and nothing is stored.
+    /// Send requests in a simulated minute (WeChat: 1800); beyond it FREQ_LIMIT.
     pub sends_per_minute: Option<u32>,
-    /// Packets for one openid in a Beijing day (WeChat: 10); beyond it SENDNUM_LIMIT.
+    /// Send requests within any one real second, whatever the time scale (1800 a minute are 30 a
+    /// second); beyond it FREQ_LIMIT. Refused and repeated sends count, but one that is refused
+    /// for this limit does not.
+    pub sends_per_second: Option<u32>,
+    /// Queries within any one real second; beyond it FREQ_LIMIT.
+    pub queries_per_second: Option<u32>,
+    /// Packets for one openid in a simulated Beijing day (WeChat: 10); beyond it SENDNUM_LIMIT.
     pub packets_per_openid_and_day: Option<u32>,
+    /// Fen of all orders stored for one openid in a simulated Beijing day (WeChat: a setting of the
+    /// merchant platform); beyond it RCVDAMOUNT_LIMIT.
+    pub fen_per_openid_and_day: Option<i64>,
+    /// Fen of all orders stored in a simulated Beijing day (WeChat: a setting of the merchant
+    /// platform); beyond it SENDAMOUNT_LIMIT.
+    pub fen_per_day: Option<i64>,
 }
 
 /// PEM files for serving over TLS.
@@ -81,6 +96,11 @@ pub struct Config {
     pub opening_balance_fen: i64,
     /// How many simulated seconds pass in a second; 0 makes time stand still.
     pub time_scale: u32,
+    /// Where simulated and real time were the same, in milliseconds since the Unix epoch; not in
+    /// the future. New books then begin at `origin + (now - origin) * time_scale`, as every other
+    /// clock of this origin and scale does. Without it they begin at real time, and books that
+    /// are there already keep their own.
+    pub time_origin_ms: Option<i64>,
     pub seed: u64,
     /// The share of packets that somebody takes; the others go back after 24 simulated hours.
     pub taken_per_mille: u16,
@@ -105,6 +125,7 @@ impl Default for Config {
             merchant: Merchant::from_seed(1),
             opening_balance_fen: 100_000_000,
             time_scale: 1,
+            time_origin_ms: None,
             seed: 1,
             taken_per_mille: 800,
             faults: FaultTable::default(),

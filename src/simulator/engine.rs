@@ -2,18 +2,20 @@
 //!
 //! Order of checks: XML, certificate, signature, fields, then the books. A number is re-entrant:
 //! the same parameters give the same result and move money once, another openid is FATAL_ERROR,
-//! anything else that differs is PARAM_ERROR. A fault may refuse a call about a stored order, as
-//! WeChat does; that changes nothing about the order.
+//! anything else that differs is PARAM_ERROR. The limits per second are asked before the books are
+//! opened, so that what they refuse leaves no line there and uses up no fault. A fault may refuse a
+//! call about a stored order, as WeChat does; that changes nothing about the order.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::books::{Accepted, Books, BooksBroken, Change, Entry, Order, Receipt, State};
 use super::chaos::{Call, Chaos, FaultTable, FaultTableError};
 use super::clock::DAY_MS;
-use super::config::{Limits, Merchant};
+use super::config::Merchant;
 use super::fault::{Answer, Echo, Fault, Keep};
 use super::fields::Kind;
 use super::ids;
+use super::limits::Gate;
 use super::plan::{self, Odds};
 use super::reply::{self, Refusal};
 use super::request::{self, Query, Send};
@@ -58,7 +60,7 @@ pub(super) struct Engine {
     pub(super) books: Books,
     chaos: Mutex<Chaos>,
     odds: Odds,
-    limits: Limits,
+    pub(super) gate: Gate,
     max_shares: u32,
 }
 
@@ -71,7 +73,7 @@ impl Engine {
         books: Books,
         chaos: Chaos,
         odds: Odds,
-        limits: Limits,
+        gate: Gate,
         max_shares: u32,
     ) -> Self {
         Self {
@@ -79,7 +81,7 @@ impl Engine {
             books,
             chaos: Mutex::new(chaos),
             odds,
-            limits,
+            gate,
             max_shares,
         }
     }
@@ -97,25 +99,39 @@ impl Engine {
         let parse = |elements: &Elements, merchant: &Merchant| {
             Send::parse(kind, elements, merchant, self.max_shares)
         };
-        let decided = self.read(body, peer, parse).map(|(elements, request)| {
-            let (wire, receipt) = self
-                .books
-                .change(|change| self.decide_send(change, &request, &elements));
-            match kind {
-                Kind::Normal | Kind::MiniProgram => (wire, receipt),
-                Kind::Group => (wire.signed(&self.merchant.api_key), receipt),
-            }
-        });
+        let seal = |wire: Wire| match kind {
+            Kind::Normal | Kind::MiniProgram => wire,
+            Kind::Group => wire.signed(&self.merchant.api_key),
+        };
+        let place = self.gate.arrives(Call::Send);
+        let decided = self
+            .read(body, peer, parse)
+            .and_then(|(elements, request)| {
+                if !place {
+                    let refusal = self.gate.too_often(Call::Send);
+                    return Err(seal(refuse(&refusal, Some(&elements))));
+                }
+                let (wire, receipt) = self
+                    .books
+                    .change(|change| self.decide_send(change, &request, &elements));
+                Ok((seal(wire), receipt))
+            });
         once_on_disk(decided).await
     }
 
     /// `gethbinfo`.
     pub(super) async fn query(&self, body: &[u8], peer: Option<&str>) -> Wire {
+        let place = self.gate.arrives(Call::Query);
         let decided = self
             .read(body, peer, Query::parse)
-            .map(|(elements, request)| {
-                self.books
-                    .change(|change| self.decide_query(change, &request, &elements))
+            .and_then(|(elements, request)| {
+                if !place {
+                    let refusal = self.gate.too_often(Call::Query);
+                    return Err(refuse(&refusal, Some(&elements)));
+                }
+                let decide =
+                    |change: &mut Change<'_>| self.decide_query(change, &request, &elements);
+                Ok(self.books.change(decide))
             });
         once_on_disk(decided).await
     }
@@ -170,14 +186,25 @@ impl Engine {
     fn within_limits(&self, change: &mut Change<'_>, request: &Send) -> Result<(), Refusal> {
         let now_ms = change.now_ms;
         let windows = &mut change.ledger.windows;
-        let beyond = |limit: Option<u32>, count: u32| limit.is_some_and(|limit| count > limit);
+        let limits = self.gate.limits();
+        let (openid, fen) = (&request.openid_hash, request.amount_fen);
         // The request at hand is counted already, the order is not.
-        if beyond(self.limits.sends_per_minute, windows.requests(now_ms)) {
-            return Err(Refusal::code("FREQ_LIMIT"));
-        }
-        let orders = windows.orders(now_ms, &request.openid_hash);
-        if beyond(self.limits.packets_per_openid_and_day, orders + 1) {
-            return Err(Refusal::code("SENDNUM_LIMIT"));
+        let requests = i64::from(windows.requests(now_ms));
+        let orders = i64::from(windows.orders(now_ms, openid)).saturating_add(1);
+        let fen_of_openid = windows.fen_of(now_ms, openid).saturating_add(fen);
+        let fen_of_day = windows.fen(now_ms).saturating_add(fen);
+        let per_minute = limits.sends_per_minute.map(i64::from);
+        let per_openid = limits.packets_per_openid_and_day.map(i64::from);
+        let fen_per_openid = limits.fen_per_openid_and_day;
+        for (code, limit, count) in [
+            ("FREQ_LIMIT", per_minute, requests),
+            ("SENDNUM_LIMIT", per_openid, orders),
+            ("RCVDAMOUNT_LIMIT", fen_per_openid, fen_of_openid),
+            ("SENDAMOUNT_LIMIT", limits.fen_per_day, fen_of_day),
+        ] {
+            if limit.is_some_and(|limit| count > limit) {
+                return Err(self.gate.refusal(code));
+            }
         }
         if change.ledger.available_fen() < request.amount_fen {
             return Err(Refusal::code("NOTENOUGH"));

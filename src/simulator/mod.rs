@@ -11,6 +11,7 @@
 //! | `server`, `wire`, `tls`, `admin` | bytes in and out, and connections that are cut |
 //! | `xml`, `fields`, `request`, `reply` | the protocol |
 //! | `engine` | decisions |
+//! | `limits` | requests per second, and how often a limit refused |
 //! | `fault`, `chaos`, `draw` | what goes wrong, and when |
 //! | `plan`, `share`, `ids`, `clock` | what becomes of an order, in simulated time |
 //! | `books` | who was paid, on disk before the reply leaves |
@@ -27,6 +28,7 @@ mod engine;
 mod fault;
 mod fields;
 mod ids;
+mod limits;
 mod plan;
 mod reply;
 mod request;
@@ -36,6 +38,7 @@ mod tls;
 mod wire;
 mod xml;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +69,8 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     #[error("the admin API has no password and listens on loopback only, not on {0}")]
     AdminNotLoopback(SocketAddr),
+    #[error("time cannot have its origin in the future, at {0} ms since the Unix epoch")]
+    TimeOriginInFuture(i64),
     #[error("the temporary books file cannot be made: {0}")]
     Temporary(std::io::Error),
     #[error(transparent)]
@@ -99,6 +104,11 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
     if !config.admin_listen.ip().is_loopback() {
         return Err(StartError::AdminNotLoopback(config.admin_listen));
     }
+    if let Some(origin_ms) = config.time_origin_ms
+        && origin_ms > clock::wall_ms()
+    {
+        return Err(StartError::TimeOriginInFuture(origin_ms));
+    }
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let chaos = chaos::Chaos::new(config.seed, config.faults)?;
     let (path, temporary) = match config.books {
@@ -120,6 +130,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         &config.merchant.mch_id,
         config.opening_balance_fen,
         config.time_scale,
+        config.time_origin_ms,
     )?;
     let odds = plan::Odds {
         seed: config.seed,
@@ -130,7 +141,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         books,
         chaos,
         odds,
-        config.limits,
+        limits::Gate::new(config.limits),
         config.max_shares,
     );
     let engine = Arc::new(engine);
@@ -212,6 +223,24 @@ impl Simulator {
     /// The faults in force.
     pub fn faults(&self) -> FaultTable {
         self.engine.faults()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        *self.engine.gate.limits()
+    }
+
+    /// How many requests each limit refused since the start, by the code of the reply. Every limit
+    /// is there, with 0 if it never refused; `FREQ_LIMIT` counts sends and `FREQ_LIMIT_QUERY`
+    /// queries. The faults of the same names are not counted.
+    pub fn refused_by_limits(&self) -> BTreeMap<&'static str, u64> {
+        self.engine.gate.refused()
+    }
+
+    /// The most send requests that arrived within any one real second since the start, those
+    /// that were refused among them.
+    pub fn peak_sends_per_second(&self) -> usize {
+        self.engine.gate.peak_sends_per_second()
     }
 
     /// Stops taking requests, lets those under way end, and returns after a few seconds at most.

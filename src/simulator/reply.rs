@@ -62,6 +62,8 @@ fn describe(code: &str) -> &'static str {
         "NOTENOUGH" => "帐号余额不足，请到商户平台充值后再重试",
         "FREQ_LIMIT" => "超过频率限制，请稍后再试",
         "SENDNUM_LIMIT" => "该用户今日领取红包个数超过限制",
+        "RCVDAMOUNT_LIMIT" => "该用户今日领取金额超过限制",
+        "SENDAMOUNT_LIMIT" => "您的商户号今日发放金额超过限制",
         "SEND_FAILED" => "红包发放失败,请更换单号再重试",
         "FATAL_ERROR" => "openid和原始单参数不一致",
         "NO_AUTH" => "发放失败，此请求可能存在风险，已被微信拦截",

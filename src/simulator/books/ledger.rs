@@ -101,7 +101,9 @@ impl Ledger {
         self.saw(accepted.at_ms);
         self.totals.orders += 1;
         self.totals.held_fen = self.totals.held_fen.saturating_add(accepted.amount_fen);
-        self.windows.order(accepted.at_ms, &accepted.openid_hash);
+        let amount_fen = accepted.amount_fen;
+        self.windows
+            .order(accepted.at_ms, &accepted.openid_hash, amount_fen);
         let order = Order::new(accepted);
         self.schedule(&order);
         self.orders.insert(order.accepted.mch_billno.clone(), order);

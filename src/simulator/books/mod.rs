@@ -74,12 +74,14 @@ impl Change<'_> {
 }
 
 impl Books {
-    /// Opens or creates the file, replays it and notes the start.
+    /// Opens or creates the file, replays it and notes the start. Times of new books begin where a
+    /// clock that runs `scale` times as fast as real time since `time_origin_ms` is now.
     pub(super) fn open(
         path: &Path,
         mch_id: &str,
         opening_balance_fen: i64,
         scale: u32,
+        time_origin_ms: Option<i64>,
     ) -> Result<Self, BooksError> {
         let replayed = replay::open(path)?;
         let ledger = replayed.ledger;
@@ -91,7 +93,10 @@ impl Books {
             let elapsed = wall_ms.saturating_sub(opening.wall_ms);
             clock::after(opening.sim_ms, elapsed, opening.scale).max(ledger.last_ms)
         });
-        let sim_ms = continued.unwrap_or(wall_ms);
+        let sim_ms = continued.unwrap_or_else(|| {
+            let origin_ms = time_origin_ms.unwrap_or(wall_ms);
+            clock::after(origin_ms, wall_ms.saturating_sub(origin_ms), scale)
+        });
         let books = Self {
             core: Mutex::new(Core {
                 ledger,

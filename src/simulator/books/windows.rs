@@ -27,7 +27,21 @@ impl<T: Default> Window<T> {
 #[derive(Debug, Default)]
 pub(in super::super) struct Windows {
     minute: Window<u32>,
-    day: Window<HashMap<String, u32>>,
+    day: Window<Day>,
+}
+
+/// What a Beijing day has stored.
+#[derive(Debug, Default)]
+struct Day {
+    fen: i64,
+    by_openid: HashMap<String, Stored>,
+}
+
+/// What a Beijing day has stored for one openid.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stored {
+    orders: u32,
+    fen: i64,
 }
 
 impl Windows {
@@ -35,9 +49,21 @@ impl Windows {
         *self.minute.at(clock::minute_number(at_ms)) += 1;
     }
 
-    pub(super) fn order(&mut self, at_ms: i64, openid_hash: &str) {
-        let day = self.day.at(clock::day_number(at_ms));
-        *day.entry(openid_hash.to_owned()).or_insert(0) += 1;
+    pub(super) fn order(&mut self, at_ms: i64, openid_hash: &str, amount_fen: i64) {
+        let day = self.day(at_ms);
+        day.fen = day.fen.saturating_add(amount_fen);
+        let stored = day.by_openid.entry(openid_hash.to_owned()).or_default();
+        stored.orders += 1;
+        stored.fen = stored.fen.saturating_add(amount_fen);
+    }
+
+    fn day(&mut self, at_ms: i64) -> &mut Day {
+        self.day.at(clock::day_number(at_ms))
+    }
+
+    fn stored(&mut self, at_ms: i64, openid_hash: &str) -> Stored {
+        let day = self.day(at_ms);
+        day.by_openid.get(openid_hash).copied().unwrap_or_default()
     }
 
     /// Send requests in the minute of `at_ms`.
@@ -47,8 +73,17 @@ impl Windows {
 
     /// Orders stored for an openid in the Beijing day of `at_ms`.
     pub(in super::super) fn orders(&mut self, at_ms: i64, openid_hash: &str) -> u32 {
-        let day = self.day.at(clock::day_number(at_ms));
-        day.get(openid_hash).copied().unwrap_or(0)
+        self.stored(at_ms, openid_hash).orders
+    }
+
+    /// Fen of the orders stored for an openid in the Beijing day of `at_ms`.
+    pub(in super::super) fn fen_of(&mut self, at_ms: i64, openid_hash: &str) -> i64 {
+        self.stored(at_ms, openid_hash).fen
+    }
+
+    /// Fen of all orders stored in the Beijing day of `at_ms`.
+    pub(in super::super) fn fen(&mut self, at_ms: i64) -> i64 {
+        self.day(at_ms).fen
     }
 }
 
@@ -60,10 +95,15 @@ mod tests {
     fn a_new_day_begins_at_midnight_in_beijing() {
         let midnight = 16 * clock::HOUR_MS;
         let mut windows = Windows::default();
-        windows.order(midnight - 1, "a");
-        assert_eq!(windows.orders(midnight - 1, "a"), 1);
-        assert_eq!(windows.orders(midnight - 1, "b"), 0);
-        assert_eq!(windows.orders(midnight, "a"), 0);
+        windows.order(midnight - 1, "a", 100);
+        windows.order(midnight - 1, "b", 20);
+        windows.order(midnight - 1, "b", 3);
+        let mut counts = |at_ms| {
+            let of = ["a", "b"].map(|who| (windows.orders(at_ms, who), windows.fen_of(at_ms, who)));
+            (of, windows.fen(at_ms))
+        };
+        assert_eq!(counts(midnight - 1), ([(1, 100), (2, 23)], 123));
+        assert_eq!(counts(midnight), ([(0, 0); 2], 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod books;
 mod client;
 mod faults;
 mod group;
+mod limits;
 mod mini;
 mod process;
 mod protocol;

@@ -78,6 +78,7 @@ async fn limits_are_enforced_when_asked_for() {
         limits: Limits {
             sends_per_minute: Some(4),
             packets_per_openid_and_day: Some(2),
+            ..Limits::default()
         },
         ..Config::default()
     };
