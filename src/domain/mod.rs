@@ -11,6 +11,7 @@ pub mod amount;
 pub mod campaign;
 pub mod cap;
 pub mod error;
+pub mod forecast;
 pub mod grant;
 pub mod id;
 pub mod item;

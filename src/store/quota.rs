@@ -14,8 +14,9 @@ use super::audience::open_openid;
 use super::entity::{account_pace, attempt, issuance, provider_account, quota_usage};
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::cap::Used;
-use crate::domain::id::{AccountId, IssuanceId};
+use crate::domain::id::{AccountId, IssuanceId, ShopId};
 use crate::domain::quota::{self, Lane, Quota};
+use crate::domain::text::Appid;
 use crate::domain::{Error, Result, State, Timestamp};
 
 /// Counters of one statement at most.
@@ -176,7 +177,12 @@ impl Tx {
         let mut named: Vec<(issuance::Model, Vec<u8>)> = Vec::with_capacity(rows.len());
         for row in rows {
             let index = match quota.counts_openids() {
-                true => openid_index(store, &row)?,
+                true => {
+                    let cipher = row.openid_cipher.as_deref();
+                    let cipher = cipher
+                        .ok_or_else(|| Error::internal("a queued packet has no openid", "quota"))?;
+                    openid_index(store, row.shop_id, &row.appid, cipher)?
+                }
                 false => Vec::new(),
             };
             named.push((row, index));
@@ -258,7 +264,7 @@ impl Tx {
             .collect())
     }
 
-    async fn quota_used(
+    pub(super) async fn quota_used(
         &self,
         account: AccountId,
         days: &std::ops::RangeInclusive<i64>,
@@ -315,13 +321,14 @@ impl Tx {
 }
 
 /// Whom a packet is for, alike in all shops of a merchant.
-fn openid_index(store: &Store, row: &issuance::Model) -> Result<Vec<u8>> {
-    let cipher = row
-        .openid_cipher
-        .as_deref()
-        .ok_or_else(|| Error::internal("a queued packet has no openid", "quota"))?;
-    let openid = open_openid(store.keys(), row.shop_id, cipher)?;
-    let column = format!("quota/{}", row.appid);
+pub(super) fn openid_index(
+    store: &Store,
+    shop: ShopId,
+    appid: &Appid,
+    cipher: &[u8],
+) -> Result<Vec<u8>> {
+    let openid = open_openid(store.keys(), shop, cipher)?;
+    let column = format!("quota/{appid}");
     Ok(store.keys().blind_index(&column, openid.expose()))
 }
 

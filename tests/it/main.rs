@@ -25,6 +25,7 @@ mod packets;
 mod permissions;
 mod poison;
 mod provider;
+mod quota;
 mod replicas;
 mod schema;
 mod sending;

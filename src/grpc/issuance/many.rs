@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::call::parse_call;
 use super::parse::Fields;
-use super::render::{render_batch, render_refused};
+use super::render::{render_batch, render_forecast, render_refused};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::{BatchId, CampaignId, GroupId};
 use crate::domain::text::Uid;
@@ -62,6 +62,7 @@ pub(super) async fn to_users(
     let wait = r.wait.then_some(until);
     let (batches, refused) = outcome(backend, shop, &issued, r.validate_only, wait).await?;
     Ok(pb::SendToUsersResponse {
+        forecast: render_forecast(&issued),
         batch: batches.into_iter().next(),
         refused,
         duplicate_uids,
@@ -117,6 +118,7 @@ pub(super) async fn to_groups(
     let wait = r.wait.then_some(until);
     let (batches, refused) = outcome(backend, shop, &issued, r.validate_only, wait).await?;
     Ok(pb::SendToGroupsResponse {
+        forecast: render_forecast(&issued),
         batches,
         refused,
         repeated_count: issued.repeated,

@@ -6,6 +6,7 @@ use crate::domain::state::Position;
 use crate::domain::{Reason, Result, State};
 use crate::grpc::campaign::render_texts;
 use crate::store::entity::{attempt, campaign, issuance, issuance_batch, journal};
+use crate::store::issue::Issued;
 use crate::store::packets::Packet;
 
 /// What of a packet is shown beside the usual.
@@ -230,4 +231,24 @@ pub(super) fn render_entry(entry: &journal::Model) -> pb::JournalEntry {
         amount_fen: entry.amount_fen.map_or(0, |amount| amount.0),
         create_time: convert::time(entry.create_time),
     }
+}
+
+/// When a trial's packets would go out.
+pub(super) fn render_forecast(issued: &Issued) -> Option<pb::Forecast> {
+    let forecast = issued.forecast?;
+    let batches = issued.batches.iter();
+    let of_batches = batches.map(|batch| {
+        let accepted = batch.requested_count - batch.refused_count;
+        (accepted, batch.amount_fen.0)
+    });
+    let of_packet = issued.packet.iter().map(|packet| (1, packet.amount_fen.0));
+    let (packet_count, amount_fen) = of_batches
+        .chain(of_packet)
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    Some(pb::Forecast {
+        packet_count,
+        amount_fen,
+        last_send_time: convert::optional_time(forecast.last),
+        bound_by: forecast.bound.code().to_owned(),
+    })
 }

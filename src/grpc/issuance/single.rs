@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::call::parse_call;
 use super::parse::Fields;
-use super::render::{Shows, render};
+use super::render::{Shows, render, render_forecast};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::{CampaignId, IssuanceId, ShopId};
 use crate::domain::packet::{FISSION_NUM, Kind, RiskInfo};
@@ -58,6 +58,7 @@ pub(super) async fn send(
     let wait = r.wait.then_some(until);
     let row = outcome(backend, shop, &issued, r.validate_only, wait).await?;
     Ok(pb::SendRedPacketResponse {
+        forecast: render_forecast(&issued),
         issuance: Some(shown(backend, row, &r.openid).await?),
         replayed: issued.replayed,
     })
@@ -209,6 +210,7 @@ pub(super) async fn scan(
         .await?;
     let row = outcome(backend, shop, &issued, r.validate_only, Some(until)).await?;
     Ok(pb::ScanSendResponse {
+        forecast: render_forecast(&issued),
         issuance: Some(shown(backend, row, &r.openid).await?),
         replayed: issued.replayed,
     })

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::entity::{issuance, issuance_batch};
+use super::entity::{issuance, issuance_batch, provider_account};
 use super::request::{Call, Claimed};
 use super::tx::{End, Fault, Tx};
 use super::usage::Uses;
 use crate::domain::campaign::Standing;
 use crate::domain::cap::Caps;
+use crate::domain::forecast::Forecast;
 use crate::domain::id::{BranchId, CampaignId, GroupId, ShopId};
 use crate::domain::packet::{GatewayType, Kind, RiskInfo};
 use crate::domain::source::Source;
@@ -26,6 +27,7 @@ use crate::domain::text::{Appid, Openid, Texts, Uid};
 use crate::domain::{Error, Fen, Reason, Result};
 
 mod caps;
+mod forecast;
 mod ground;
 mod many;
 mod people;
@@ -147,6 +149,8 @@ pub struct Issued {
     pub packet: Option<issuance::Model>,
     /// Memberships that were left out, since their people are in an earlier group.
     pub repeated: i64,
+    /// For a trial: when the last packet would go out.
+    pub forecast: Option<Forecast>,
 }
 
 /// Ids that are leased before the unit begins.
@@ -329,8 +333,13 @@ impl Unit<'_> {
             });
         }
         match self.prepare(command, ids).await {
-            Ok(prepared) => {
-                let issued = self.write(command, prepared, ids).await?;
+            Ok((prepared, payer)) => {
+                let forecast = match command.call.validate_only {
+                    true => Some(self.forecast(command, &payer, &prepared).await?),
+                    false => None,
+                };
+                let mut issued = self.write(command, prepared, ids).await?;
+                issued.forecast = forecast;
                 if issued.repeated > 0 {
                     kept.repeated = issued.repeated;
                     let json = kept.to_json()?;
@@ -347,12 +356,17 @@ impl Unit<'_> {
     }
 
     /// Judges a command, without writing anything. All that refuses it is told at once.
-    async fn prepare(&mut self, command: &Command, ids: &Ids) -> Result<Prepared, Fault> {
+    async fn prepare(
+        &mut self,
+        command: &Command,
+        ids: &Ids,
+    ) -> Result<(Prepared, provider_account::Model), Fault> {
         let mut ground = self.ground(command).await?;
         let mut refusals = std::mem::take(&mut ground.refusals);
         let standing = self.standing(&ground);
         refusals.extend(standing.open_at(self.tx.now()).err());
         let (campaign, caps) = (ground.campaign.clone(), ground.caps.clone());
+        let payer = ground.payer.clone();
         let prepared = match self.who(command, ground, ids).await {
             Err(Fault::Refused(error)) => {
                 refusals.push(error);
@@ -370,7 +384,7 @@ impl Unit<'_> {
             }
             Prepared::One { packet, .. } => (packet.amount_fen, 1),
             // Who has his packet gets it back also from a campaign that is over.
-            Prepared::Known(_) => return Ok(prepared),
+            Prepared::Known(_) => return Ok((prepared, payer)),
         };
         refusals.extend(standing.affords(sum, count));
         let uses = self.uses(command, &campaign, &prepared)?;
@@ -386,7 +400,7 @@ impl Unit<'_> {
             self.taken.uses.absorb(uses)?;
             self.taken.caps.insert(campaign.id, caps);
         }
-        Ok(prepared)
+        Ok((prepared, payer))
     }
 
     /// Who is to get what.

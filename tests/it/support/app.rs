@@ -9,6 +9,7 @@ use hongbao::store::Store;
 
 use super::client::Client;
 use super::database::TestDb;
+use super::raw::Raw;
 
 /// What a test wants otherwise than usual.
 #[derive(Clone, Debug)]
@@ -21,6 +22,11 @@ pub struct Options {
     pub balance_fen: i64,
     pub provider_timeout_ms: u64,
     pub calls_per_second: u32,
+    /// What the provider enforces.
+    pub limits: simulator::Limits,
+    /// Since when time runs fast, here and at the provider, in milliseconds since 1970;
+    /// else each begins when it starts.
+    pub time_origin_ms: Option<i64>,
 }
 
 impl Default for Options {
@@ -34,6 +40,8 @@ impl Default for Options {
             balance_fen: 1_000_000_000,
             provider_timeout_ms: 1_000,
             calls_per_second: 100_000,
+            limits: simulator::Limits::default(),
+            time_origin_ms: None,
         }
     }
 }
@@ -64,12 +72,26 @@ impl TestApp {
             faults: options.faults.clone(),
             taken_per_mille: options.taken_per_mille,
             opening_balance_fen: options.balance_fen,
+            limits: options.limits,
+            time_origin_ms: options.time_origin_ms,
             hold: Duration::from_millis(options.provider_timeout_ms * 3),
             ..Default::default()
         })
         .await
         .unwrap();
         let config = config(&db, &simulator, &options);
+        if let Some(origin_ms) = options.time_origin_ms {
+            hongbao::store::migrate(&app::database(&config))
+                .await
+                .unwrap();
+            let raw = Raw::open(&db).await;
+            let clock = format!("{}@{}", options.time_scale, origin_ms * 1_000);
+            raw.execute(&format!(
+                "INSERT INTO setting (name, value) VALUES ('clock', '{clock}')"
+            ))
+            .await;
+            raw.close().await;
+        }
         let running = app::start(&config).await.unwrap();
         let key = match &running.first_key {
             Some(key) => key.clone(),
