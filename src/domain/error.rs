@@ -132,6 +132,10 @@ pub enum Reason {
     DailyBudgetExhausted,
     /// FAILED_PRECONDITION: the branch has issued as much of the campaign as it may (shop_sub_id, cap_count or cap_fen, used_count, used_fen).
     BranchLimit,
+    /// FAILED_PRECONDITION: somebody has stopped everything, the account or the shop; see ListStops (scope, subject).
+    Stopped,
+    /// FAILED_PRECONDITION: another principal than the one who acted first has to do this (scope, subject).
+    SecondApproverRequired,
     /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
@@ -154,7 +158,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 72] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -216,6 +220,8 @@ impl Reason {
         Self::IssuanceNotSent,
         Self::DailyBudgetExhausted,
         Self::BranchLimit,
+        Self::Stopped,
+        Self::SecondApproverRequired,
         Self::RateLimited,
         Self::ServerOverloaded,
         Self::EtagMismatch,
@@ -292,6 +298,8 @@ impl Reason {
             Self::IssuanceNotSent => "ISSUANCE_NOT_SENT",
             Self::DailyBudgetExhausted => "DAILY_BUDGET_EXHAUSTED",
             Self::BranchLimit => "BRANCH_LIMIT",
+            Self::Stopped => "STOPPED",
+            Self::SecondApproverRequired => "SECOND_APPROVER_REQUIRED",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::EtagMismatch => "ETAG_MISMATCH",

@@ -38,11 +38,13 @@ pub enum Permission {
     PiiRead,
     /// Read what was said to and by providers.
     ExchangeRead,
+    /// Stop everything, an account or a shop, and let it go on.
+    StopAdmin,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -55,6 +57,7 @@ impl Permission {
         ("APP_ADMIN", Self::AppAdmin),
         ("PII_READ", Self::PiiRead),
         ("EXCHANGE_READ", Self::ExchangeRead),
+        ("STOP_ADMIN", Self::StopAdmin),
     ];
 
     /// The permission of a name.
@@ -79,7 +82,7 @@ impl Permission {
     #[must_use]
     pub fn is_platform(self) -> bool {
         match self {
-            Self::ShopAdmin | Self::AccountAdmin | Self::AppAdmin => true,
+            Self::ShopAdmin | Self::AccountAdmin | Self::AppAdmin | Self::StopAdmin => true,
             Self::CampaignRead
             | Self::CampaignWrite
             | Self::CampaignFund

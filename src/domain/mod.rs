@@ -29,6 +29,7 @@ pub mod source;
 pub mod split;
 pub mod state;
 pub mod status_reply;
+pub mod stop;
 pub mod text;
 pub mod time;
 

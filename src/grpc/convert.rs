@@ -61,5 +61,5 @@ enum_pair!(cap_scope, parse_cap_scope, Scope, CapScope, { Day, Branch, Recipient
 enum_pair!(order, parse_order, Order, IssuanceOrder, { NewestFirst, OldestFirst, LargestFirst, SmallestFirst });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
-    ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead,
+    ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin,
 });

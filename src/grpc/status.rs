@@ -143,7 +143,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::IssuanceCancelled
         | Reason::IssuanceNotSent
         | Reason::DailyBudgetExhausted
-        | Reason::BranchLimit => Code::FailedPrecondition,
+        | Reason::BranchLimit
+        | Reason::Stopped
+        | Reason::SecondApproverRequired => Code::FailedPrecondition,
         Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,

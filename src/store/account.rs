@@ -16,6 +16,7 @@ use super::tx::{Fault, Tx, is_duplicate, to_error};
 use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::packet::Capability;
+use crate::domain::stop::Scope;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp, missing};
 
@@ -288,6 +289,7 @@ impl Tx {
             });
         }
         self.insert_pace(id).await?;
+        self.insert_stop(Scope::Account(id)).await?;
         self.grant_shops(id, &new.shops).await?;
         Ok(Written {
             row: account(self, id, self.now().beijing_day()).await?,

@@ -39,6 +39,7 @@ pub mod resend;
 mod search;
 pub mod settle;
 pub mod shop;
+pub mod stop;
 mod tx;
 mod usage;
 pub mod verify;

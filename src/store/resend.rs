@@ -70,6 +70,7 @@ impl Tx {
         let (cipher, index) = self.openid_of(&before, owner).await?;
         let standing = campaign.standing();
         let mut refusals: Vec<Error> = standing.open_at(self.now()).err().into_iter().collect();
+        refusals.extend(self.stop_refusals(shop, payer.id).await?);
         // A refunded packet still counts against stock and caps; a failed one does not.
         let counted = i64::from(before.state.counts_against_stock());
         refusals.extend(standing.affords(before.amount_fen, 1 - counted));

@@ -14,6 +14,7 @@ use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
 use crate::domain::id::{AccountId, BranchId, ShopId};
 use crate::domain::packet::GatewayType;
+use crate::domain::stop::Scope;
 use crate::domain::{Error, Reason, Result};
 
 /// Accounts by the kind of merchant.
@@ -165,6 +166,7 @@ impl Tx {
             .exec_without_returning(self)
             .await
             .map_err(|error| taken(error, "shop_id", "there is a shop of this id"))?;
+        self.insert_stop(Scope::Shop(id)).await?;
         Ok(Written {
             row: Shop {
                 row,

@@ -30,6 +30,7 @@ mod replicas;
 mod schema;
 mod sending;
 mod simulator;
+mod stops;
 mod store_model;
 mod support;
 mod surface;

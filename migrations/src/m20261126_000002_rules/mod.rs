@@ -5,6 +5,7 @@ use sea_orm_migration::sea_orm::DbBackend;
 
 mod caps;
 mod quotas;
+mod stops;
 
 /// The step.
 #[derive(Debug)]
@@ -20,6 +21,6 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
-        super::run(manager, sqlite, &[caps::UP, quotas::UP]).await
+        super::run(manager, sqlite, &[caps::UP, quotas::UP, stops::UP]).await
     }
 }

@@ -15,6 +15,7 @@ use crate::store::page::Page;
 mod account;
 mod app;
 mod shop;
+mod stop;
 
 use account::render_account;
 use app::render_app;
@@ -187,6 +188,38 @@ impl AdminService for Backend {
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
         let caller = Caller::of(&request)?;
         app::revoke_key(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn stop_all(
+        &self,
+        request: Request<pb::StopAllRequest>,
+    ) -> Result<Response<pb::StopAllResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        stop::stop(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn resume_all(
+        &self,
+        request: Request<pb::ResumeAllRequest>,
+    ) -> Result<Response<pb::ResumeAllResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        stop::resume(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn list_stops(
+        &self,
+        _: Request<pb::ListStopsRequest>,
+    ) -> Result<Response<pb::ListStopsResponse>, Status> {
+        stop::list(self)
             .await
             .map(Response::new)
             .map_err(status::status)

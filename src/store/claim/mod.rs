@@ -17,6 +17,7 @@ use super::Store;
 use super::batch::BatchMoves;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
 use super::journal::{Change, issuance_entry};
+use super::stop::stopped_shops;
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{AccountId, CampaignId, IssuanceId};
@@ -95,12 +96,18 @@ impl Store {
             let (store, account, ids) = (store.clone(), account.clone(), ids.clone());
             Box::pin(async move {
                 let until = tx.now().plus(lease);
+                if job == Job::Send && !tx.may_claim(account.id).await? {
+                    return Ok(Claims::default());
+                }
                 let (lane, rate) = lane(&account, job);
                 let slots = tx.slots(account.id, lane, rate, limit, ahead).await?;
                 if slots.count == 0 {
                     return Ok(Claims::default());
                 }
-                let due = tx.due(account.id, job, slots.count).await?;
+                let mut due = tx.due(account.id, job, slots.count).await?;
+                if job == Job::Send {
+                    due = tx.of_open_shops(due).await?;
+                }
                 let before: HashMap<IssuanceId, State> =
                     due.iter().map(|row| (row.id, row.state)).collect();
                 let mut claims = Claims::default();
@@ -165,7 +172,8 @@ fn lane(account: &provider_account::Model, job: Job) -> (Lane, i32) {
     }
 }
 
-/// What is due. A queued packet of a paused campaign is not, unless it is to be withdrawn.
+/// What is due. A queued packet of a paused campaign is not, unless it is to be
+/// withdrawn, and none to be sent of a shop that is stopped.
 fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity> {
     let query = issuance::Entity::find()
         .filter(issuance::Column::AccountId.eq(account))
@@ -179,6 +187,7 @@ fn due(account: AccountId, job: Job, now: Timestamp) -> Select<issuance::Entity>
         .from(campaign::Entity)
         .and_where(campaign::Column::State.eq(CampaignState::Paused))
         .to_owned();
+    let query = query.filter(issuance::Column::ShopId.not_in_subquery(stopped_shops()));
     query.filter(
         issuance::Column::State
             .ne(State::Queued)

@@ -28,6 +28,7 @@ pub mod setting;
 pub mod shop;
 pub mod shop_branch;
 pub mod shop_gateway;
+pub mod stop;
 
 /// Text keys cannot be counted up by the database; sea-orm wants to hear it from
 /// the type of every key.

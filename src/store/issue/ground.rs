@@ -63,6 +63,7 @@ impl Unit<'_> {
             let error = Error::new(Reason::AccountDisabled, text);
             refusals.push(error.fact("account_id", payer.id));
         }
+        refusals.extend(self.tx.stop_refusals(command.shop, account).await?);
         self.tx.known_branch(command.shop, command.branch).await?;
         let appid = own_appid(&payer, appid, &campaign)?;
         let ground = Ground {

@@ -6,7 +6,7 @@ use tonic::Code;
 use super::{OTHER, Table, at, bad, no, over, refused};
 use crate::support::{SHOP, TestDb, on_both};
 
-on_both!(shops_and_accounts, apps_and_keys);
+on_both!(shops_and_accounts, apps_and_keys, stops);
 
 async fn shops_and_accounts(db: TestDb) {
     let table = Table::start(db).await;
@@ -121,7 +121,7 @@ async fn apps_and_keys(db: TestDb) {
         "no grant": |r| r.grants.clear() => bad(&[("grants", "FIELD_REQUIRED")]),
         "21 grants": |r| r.grants.push(grant(&read, &[SHOP], false)) => bad(&[("grants", "BATCH_TOO_LARGE")]),
         "a grant of nothing": |r| r.grants[3].permissions.clear() => bad(&[("grants[3].permissions", "FIELD_REQUIRED")]),
-        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 13] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
+        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 14] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
         "51 permissions, the last unknown": |r| { r.grants[0].permissions = vec![1; 50]; r.grants[0].permissions.push(99); }
             => bad(&[("grants[0].permissions", "BATCH_TOO_LARGE")]),
         "no shop": |r| r.grants[0].shop_ids.clear() => bad(&[("grants[0].shop_ids", "FIELD_REQUIRED")]),
@@ -151,6 +151,43 @@ async fn apps_and_keys(db: TestDb) {
         "#7 a key that is not there": |r| r.key_id = "0".repeat(16) => no(Code::NotFound, "KEY_NOT_FOUND"),
         "#17 NUL": |r| r.key_id = "\0".into() => bad(&[("key_id", "ID_INVALID")]),
         "#17 a key id without end": |r| r.key_id = "k".repeat(10_000) => bad(&[("key_id", "ID_INVALID")]),
+    });
+    table.finish().await;
+}
+
+async fn stops(db: TestDb) {
+    use pb::stop_scope::Scope;
+    let table = Table::start(db).await;
+    let scope = |scope| Some(pb::StopScope { scope: Some(scope) });
+    let stop = pb::StopAllRequest {
+        request_id: "stop".into(),
+        scope: scope(Scope::ShopId(SHOP)),
+        reason: at(255),
+        ..Default::default()
+    };
+    refused!(table, admin.stop_all, stop, {
+        "no request id": |r| r.request_id.clear() => bad(&[("request_id", "REQUEST_ID_INVALID")]),
+        "no scope": |r| r.scope = None => bad(&[("scope", "FIELD_REQUIRED")]),
+        "an empty scope": |r| r.scope = Some(pb::StopScope { scope: None }) => bad(&[("scope", "FIELD_REQUIRED")]),
+        "not everything": |r| r.scope = scope(Scope::Everything(false)) => bad(&[("scope", "FIELD_REQUIRED")]),
+        "a shop below zero": |r| r.scope = scope(Scope::ShopId(-1)) => bad(&[("scope.shop_id", "ID_INVALID")]),
+        "a shop that is not there": |r| r.scope = scope(Scope::ShopId(404)) => no(Code::NotFound, "SHOP_NOT_FOUND"),
+        "an account that is not there": |r| r.scope = scope(Scope::AccountId(404)) => no(Code::NotFound, "ACCOUNT_NOT_FOUND"),
+        "no reason": |r| r.reason.clear() => bad(&[("reason", "FIELD_REQUIRED")]),
+        "a reason of 256 bytes": |r| r.reason = over(255) => bad(&[("reason", "TEXT_TOO_LONG")]),
+        "a hidden reason": |r| r.reason = "a\u{202E}b".into() => bad(&[("reason", "TEXT_INVALID")]),
+    });
+    let resume = pb::ResumeAllRequest {
+        request_id: "resume".into(),
+        scope: scope(Scope::AccountId(1)),
+        reason: "r".into(),
+        ..Default::default()
+    };
+    refused!(table, admin.resume_all, resume, {
+        "no scope": |r| r.scope = None => bad(&[("scope", "FIELD_REQUIRED")]),
+        "no reason": |r| r.reason.clear() => bad(&[("reason", "FIELD_REQUIRED")]),
+        "#48 by whoever stopped it": |r| r.scope = scope(Scope::ShopId(SHOP))
+            => no(Code::FailedPrecondition, "SECOND_APPROVER_REQUIRED"),
     });
     table.finish().await;
 }

@@ -32,6 +32,8 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../idempotency/replays.rs"),
     ),
     ("budget.rs", include_str!("../budget.rs")),
+    ("packets/caps.rs", include_str!("../packets/caps.rs")),
+    ("stops.rs", include_str!("../stops.rs")),
     ("surface/pages.rs", include_str!("../surface/pages.rs")),
     ("surface.rs", include_str!("../surface.rs")),
 ];

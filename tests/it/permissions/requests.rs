@@ -68,6 +68,19 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             account_id,
             enabled: Some(true)
         }),
+        "StopAll" => make!(StopAllRequest {
+            request_id,
+            validate_only,
+            scope: everything(),
+            reason: "r".into()
+        }),
+        "ResumeAll" => make!(ResumeAllRequest {
+            request_id,
+            validate_only,
+            scope: everything(),
+            reason: "r".into()
+        }),
+        "ListStops" => make!(ListStopsRequest {}),
         "GetProviderAccount" => make!(GetProviderAccountRequest { account_id }),
         "ListProviderAccounts" => make!(ListProviderAccountsRequest {}),
         "CreateApp" => {
@@ -281,4 +294,10 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         "WatchBatch" => make!(WatchBatchRequest { shop_id, batch_id }),
         other => panic!("{other} is new: give it a good request here"),
     }
+}
+
+fn everything() -> Option<pb::StopScope> {
+    Some(pb::StopScope {
+        scope: Some(pb::stop_scope::Scope::Everything(true)),
+    })
 }
