@@ -28,6 +28,7 @@ use crate::http;
 use crate::provider::{ApiKey, Credential, Identity as ClientIdentity, Timeouts, install_crypto};
 use crate::service::ask::Asker;
 use crate::service::dispatch::{self, Dispatcher};
+use crate::service::halt::Halt;
 use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
@@ -110,6 +111,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             metrics: metrics.clone(),
             pace,
             wake,
+            halt: Halt::default(),
             settings: dispatch::Settings {
                 concurrency: config.dispatcher.concurrency,
                 lease: Duration::from_secs(config.dispatcher.lease_seconds),

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub use super::exchange::Settings;
 use super::exchange::{CLAIM_AHEAD, Lane, settle_all};
+use super::halt::Halt;
 use super::pace::Pace;
 use super::providers::Providers;
 use crate::clock;
@@ -28,8 +29,8 @@ use crate::store::claim::Claimed;
 use crate::store::entity::provider_account;
 use crate::telemetry::Metrics;
 
-/// Between two looks at the accounts.
-const SUPERVISE_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks at the accounts and at what is stopped.
+const SUPERVISE_EVERY: Duration = Duration::from_millis(100);
 /// Answers that wait to be settled at most.
 const ANSWERS_MAX: usize = 1_024;
 
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     pub wake: Arc<Notify>,
     /// How to work.
     pub settings: Settings,
+    /// What is stopped.
+    pub halt: Halt,
     /// What a shutdown waits for.
     pub tracker: TaskTracker,
     /// Told when no more is to be claimed.
@@ -66,6 +69,9 @@ impl Dispatcher {
         ));
         let mut lanes: HashMap<AccountId, tokio::task::JoinHandle<()>> = HashMap::new();
         while !self.stop.is_cancelled() {
+            if let Err(error) = self.halt.read(&self.store).await {
+                tracing::warn!(%error, "the stops could not be read");
+            }
             match self.store.enabled_accounts().await {
                 Ok(accounts) => {
                     lanes.retain(|_, lane| !lane.is_finished());
@@ -75,15 +81,7 @@ impl Dispatcher {
                             continue;
                         };
                         lanes.entry(account.id).or_insert_with(|| {
-                            let lane = Lane::new(
-                                self.settings,
-                                &self.store,
-                                &self.metrics,
-                                &self.pace,
-                                &account,
-                                provider,
-                                &answers,
-                            );
+                            let lane = Lane::new(&self, &account, provider, &answers);
                             self.tracker.spawn(run_lane(self.clone(), account.id, lane))
                         });
                     }

@@ -7,10 +7,12 @@ use governor::DefaultDirectRateLimiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use super::pace::{self, Pace};
+use super::dispatch::Dispatcher;
+use super::halt::Halt;
+use super::pace;
 use crate::clock;
 use crate::domain::machine::Protocol;
-use crate::domain::outcome::{QueryOutcome, SendOutcome};
+use crate::domain::outcome::{QueryOutcome, Rejection, RejectionKind, SendOutcome};
 use crate::domain::schedule::Job;
 use crate::domain::{Reason, Result, State};
 use crate::provider::{Payment, Provider, Said};
@@ -54,6 +56,7 @@ pub struct Lane {
     protocol: Protocol,
     metrics: Metrics,
     settings: Settings,
+    halt: Halt,
     rates: (i32, i32),
     probe: Arc<Semaphore>,
     sends: Arc<DefaultDirectRateLimiter>,
@@ -71,20 +74,19 @@ impl Lane {
     /// The lane of an account, at the speed that it has now.
     #[must_use]
     pub fn new(
-        settings: Settings,
-        store: &Store,
-        metrics: &Metrics,
-        pace: &Pace,
+        shared: &Dispatcher,
         account: &provider_account::Model,
         provider: Provider,
         answers: &mpsc::Sender<Settlement>,
     ) -> Self {
+        let pace = &shared.pace;
         Self {
-            store: store.clone(),
+            store: shared.store.clone(),
             protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
             provider,
-            metrics: metrics.clone(),
-            settings,
+            metrics: shared.metrics.clone(),
+            settings: shared.settings,
+            halt: shared.halt.clone(),
             rates: (account.sends_per_second, account.queries_per_second),
             probe: Arc::new(Semaphore::new(1)),
             sends: pace.of(account.id, pace::Lane::Sends, account.sends_per_second),
@@ -158,6 +160,8 @@ impl Lane {
         }
         let payment = payment(account, &packet);
         let (answer, exchange) = match job {
+            // Claimed before the stop, and not begun: no byte of it has left.
+            Job::Send if self.halt.holds(account.id, packet.issuance.shop_id) => put_back(),
             Job::Send => {
                 let said = self.provider.send(&payment).await;
                 self.mind_breaker(account, &said.outcome).await;
@@ -230,6 +234,22 @@ impl Lane {
             tracing::warn!(%error, account_id = account.id.0, "the breaker could not be written");
         }
     }
+}
+
+/// The answer of a request that was never made.
+fn put_back() -> (Answer, Exchange) {
+    let rejection = Rejection {
+        kind: RejectionKind::NotSent,
+        code: Reason::Stopped.name().to_owned(),
+    };
+    let exchange = Exchange {
+        call: "none",
+        request: Vec::new(),
+        response: None,
+        http_status: None,
+        duration_ms: 0,
+    };
+    (Answer::Send(SendOutcome::Rejected(rejection)), exchange)
 }
 
 /// All that the provider sees of a packet.

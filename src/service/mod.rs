@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod dispatch;
 pub mod exchange;
+pub mod halt;
 pub mod identity;
 pub mod issue;
 pub mod pace;

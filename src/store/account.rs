@@ -1,7 +1,6 @@
 //! Provider accounts, and the breaker that holds one back.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -9,6 +8,7 @@ use sea_orm::{
 };
 
 use super::Store;
+use super::breaker::set_breaker;
 use super::entity::provider_account::{Column, Entity, Model};
 use super::entity::{account_shop, shop};
 use super::request::{Call, Claimed, Written};
@@ -18,7 +18,7 @@ use crate::domain::id::{AccountId, ShopId};
 use crate::domain::packet::Capability;
 use crate::domain::stop::Scope;
 use crate::domain::text::{Appid, Code, MchId};
-use crate::domain::{Error, Fen, Reason, Result, Timestamp, missing};
+use crate::domain::{Error, Fen, Reason, Result, missing};
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -181,60 +181,6 @@ impl Store {
     pub async fn all_accounts(&self) -> Result<Vec<Model>> {
         Entity::find().all(self.reader()).await.map_err(to_error)
     }
-
-    /// Holds an account back: each time in a row for twice as long, from half a
-    /// minute to half an hour. `probe` says that the refusal answered the probe of a
-    /// breaker that was open. True if it was closed before.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn open_breaker(&self, id: AccountId, code: String, probe: bool) -> Result<bool> {
-        self.write(move |tx| {
-            let code = code.clone();
-            Box::pin(async move {
-                let row = Entity::find_by_id(id)
-                    .one(tx)
-                    .await?
-                    .ok_or_else(|| missing::account(id))?;
-                // Packets that were under way when it opened say the same again.
-                if !probe && row.breaker_until.is_some_and(|until| until > tx.now()) {
-                    return Ok(false);
-                }
-                let trips = row.breaker_trips.clamp(0, 6);
-                let wait = Duration::from_secs(30 << trips.unsigned_abs());
-                let until = tx.now().plus(wait);
-                set_breaker(tx, id, Some(code), Some(until), trips + 1).await?;
-                Ok(row.breaker_code.is_none())
-            })
-        })
-        .await
-    }
-
-    /// Lets an account go on.
-    ///
-    /// # Errors
-    /// DATABASE_UNAVAILABLE.
-    pub async fn close_breaker(&self, id: AccountId) -> Result<()> {
-        self.write(move |tx| Box::pin(async move { set_breaker(tx, id, None, None, 0).await }))
-            .await
-    }
-}
-
-async fn set_breaker(
-    tx: &Tx,
-    id: AccountId,
-    code: Option<String>,
-    until: Option<Timestamp>,
-    trips: i32,
-) -> Result<(), Fault> {
-    Entity::update_many()
-        .col_expr(Column::BreakerCode, Expr::value(code))
-        .col_expr(Column::BreakerUntil, Expr::value(until))
-        .col_expr(Column::BreakerTrips, Expr::value(trips))
-        .filter(Column::Id.eq(id))
-        .exec(tx)
-        .await?;
-    Ok(())
 }
 
 impl Tx {

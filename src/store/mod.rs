@@ -20,6 +20,7 @@ pub mod account;
 pub mod app;
 pub mod audience;
 mod batch;
+mod breaker;
 pub mod campaign;
 pub mod claim;
 pub mod crypt;

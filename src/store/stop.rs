@@ -22,7 +22,7 @@ use crate::domain::{Error, Fen, Reason, Result, State, missing};
 /// What a stop leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Claimed to be sent: their requests are on their way, and are finished.
+    /// Claimed to be sent: on their way, or waiting for their turn.
     pub in_flight: Tally,
     /// Sent without a clear answer yet: may have been paid.
     pub unknown: Tally,
@@ -109,7 +109,7 @@ impl Tx {
         reason: String,
     ) -> Result<(), Fault> {
         if !stopped && before.stopped_by == Some(call.app) {
-            let text = "whoever stopped it cannot let it go on; another principal has to";
+            let text = "whoever stopped it cannot let it go on; another app with PERMISSION_STOP_ADMIN has to";
             let error = Error::new(Reason::SecondApproverRequired, text.to_owned());
             let error = error.fact("scope", before.scope.name());
             return Err(error.fact("subject", before.subject).into());

@@ -24,6 +24,8 @@ pub(super) async fn stop(
     let left = done.row.left;
     if !r.validate_only && !done.replayed {
         tracing::warn!(
+            app_id = caller.principal.app.0,
+            reason = done.row.row.reason,
             scope = done.row.row.scope.name(),
             subject = done.row.row.subject,
             in_flight = left.in_flight.count,
@@ -48,10 +50,20 @@ pub(super) async fn resume(
     let call = parse_call!(&mut fields, caller, "ResumeAll", None, r, ResumeAllRequest);
     let done = turn(backend, fields, call, r.scope.as_ref(), &r.reason, false).await?;
     backend.wake.notify_waiters();
+    if !r.validate_only && !done.replayed {
+        tracing::warn!(
+            app_id = caller.principal.app.0,
+            reason = done.row.row.reason,
+            scope = done.row.row.scope.name(),
+            subject = done.row.row.subject,
+            "goes on"
+        );
+    }
     Ok(pb::ResumeAllResponse {
         stop: Some(render(&done.row.row)),
         queued: sum(done.row.left.queued),
         replayed: done.replayed,
+        still_stopped: list(backend).await?.stops,
     })
 }
 

@@ -148,7 +148,7 @@ impl Tx {
                         uid: person.uid.to_string(),
                         field: format!("openids[{at}].openid"),
                         reason: Reason::BelongsToAnother,
-                        message: others(owner.id),
+                        message: others(owner),
                     }),
                     None => {
                         look.nameless.entry(*index).or_default().insert(owner.id);
@@ -204,7 +204,7 @@ impl Tx {
                         uid: person.uid.to_string(),
                         field: "mobile".to_owned(),
                         reason: Reason::BelongsToAnother,
-                        message: others(owner.id),
+                        message: others(&owner),
                     });
                 }
             }
@@ -213,6 +213,10 @@ impl Tx {
     }
 }
 
-fn others(owner: RecipientId) -> String {
-    format!("belongs to recipient_id {owner} of the shop; the whole record is left out")
+fn others(owner: &recipient::Model) -> String {
+    let who = match &owner.uid {
+        Some(uid) => format!("uid {uid}"),
+        None => format!("recipient_id {}", owner.id),
+    };
+    format!("belongs to {who} of the shop; the whole record is left out")
 }

@@ -1,0 +1,42 @@
+//! What is stopped, as this process knows it: a packet that was claimed before a stop
+//! and still waits for its turn must not go out after it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::Result;
+use crate::domain::id::{AccountId, ShopId};
+use crate::domain::stop::Kind;
+use crate::store::Store;
+
+/// The stops that were read last. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Halt(Arc<RwLock<HashSet<(Kind, i64)>>>);
+
+impl Halt {
+    /// Reads them anew.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn read(&self, store: &Store) -> Result<()> {
+        let stops = store.stops().await?;
+        let stops = stops.into_iter().map(|row| (row.scope, row.subject));
+        let stops = stops.collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = stops;
+        Ok(())
+    }
+
+    /// Whether a packet of a shop must not go out through an account.
+    #[must_use]
+    pub fn holds(&self, account: AccountId, shop: ShopId) -> bool {
+        let stops = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        !stops.is_empty()
+            && [
+                (Kind::Everything, 0),
+                (Kind::Account, account.0),
+                (Kind::Shop, shop.0),
+            ]
+            .iter()
+            .any(|key| stops.contains(key))
+    }
+}
