@@ -291,6 +291,27 @@ async fn every_write_can_be_tried(db: TestDb) {
     change!(pause_campaign, PauseCampaignRequest {});
     change!(end_campaign, EndCampaignRequest {});
 
+    let scope = |scope| Some(pb::StopScope { scope: Some(scope) });
+    let stop = pb::StopAllRequest {
+        request_id: id(),
+        scope: scope(pb::stop_scope::Scope::AccountId(account_id)),
+        reason: "r".into(),
+        ..Default::default()
+    };
+    tried!(ground, admin.stop_all, stop, |a| {
+        let stop = a.stop.unwrap();
+        (stop.stopped, stop.reason, a.queued, a.in_flight)
+    });
+    let resume = pb::ResumeAllRequest {
+        request_id: id(),
+        scope: scope(pb::stop_scope::Scope::ShopId(SHOP)),
+        reason: "r".into(),
+        ..Default::default()
+    };
+    tried!(ground, admin.resume_all, resume, |a| {
+        (a.stop.unwrap().stopped, a.queued)
+    });
+
     let (app, _, mut seen) = ground;
     // A stream cannot be tried: ImportRecipients has no validate_only.
     seen.insert("importrecipients".to_owned());

@@ -290,6 +290,36 @@ async fn every_write_replays(db: TestDb) {
         |r| r.client_ip = "10.0.0.1".into(),
         |a| a.account.as_ref().unwrap().account_id
     );
+    let scope = |scope| Some(pb::StopScope { scope: Some(scope) });
+    let stop = pb::StopAllRequest {
+        request_id: "stop".into(),
+        scope: scope(pb::stop_scope::Scope::AccountId(1)),
+        reason: "r".into(),
+        ..Default::default()
+    };
+    replays!(
+        client,
+        seen,
+        admin.stop_all,
+        stop,
+        |r| r.scope = scope(pb::stop_scope::Scope::ShopId(SHOP)),
+        |a| a.stop.as_ref().unwrap().stopped
+    );
+    // Nothing is stopped there: whoever asks may let it go on.
+    let resume = pb::ResumeAllRequest {
+        request_id: "resume".into(),
+        scope: scope(pb::stop_scope::Scope::ShopId(SHOP)),
+        reason: "r".into(),
+        ..Default::default()
+    };
+    replays!(
+        client,
+        seen,
+        admin.resume_all,
+        resume,
+        |r| r.reason = "other".into(),
+        |a| a.stop.as_ref().unwrap().stopped
+    );
     assert_eq!(seen, writes());
     app.assert_sound().await;
     app.stop().await;
