@@ -116,8 +116,14 @@ fn to_one(client: &Client, campaign_id: i64, uid: &str) -> pb::SendToUsersReques
 /// Many calls for one person at once: the batches that were accepted. Each of the
 /// others says why not, of the whole or of the person.
 async fn storm(client: &Client, campaign: i64, uid: &str, due: &str) -> Vec<i64> {
-    let calls = (0..ASKING).map(|_| {
-        let (client, request) = (client.clone(), to_one(client, campaign, uid));
+    storm_through(&[client.clone()], campaign, uid, due).await
+}
+
+/// The same through several servers in turn.
+async fn storm_through(clients: &[Client], campaign: i64, uid: &str, due: &str) -> Vec<i64> {
+    let calls = (0..ASKING).map(|n| {
+        let client = clients[n % clients.len()].clone();
+        let request = to_one(&client, campaign, uid);
         tokio::spawn(async move { client.issuances().send_to_users(request).await })
     });
     let mut accepted = Vec::new();
@@ -563,6 +569,32 @@ async fn a_resent_packet_counts_once(db: TestDb) {
     assert_eq!(raw.number(negative).await, 0);
     app.assert_sound().await;
     app.stop().await;
+}
+
+/// One server accepts calls one transaction after another; two of them race.
+#[test]
+fn two_servers_hold_one_cap() {
+    crate::support::block_on(async {
+        let (app, account) = idle(TestDb::postgres()).await;
+        let client = &app.client;
+        make_branch(client, 5).await;
+        let racer = [("racer".to_owned(), "oRacer".to_owned())];
+        client.make_people(SHOP, &app.appid(), &racer).await;
+        let second = hongbao::app::start(&app.config).await.unwrap();
+        let other = Client::connect(second.grpc_addr, &app.key).await;
+        let clients = [client.clone(), other];
+        for round in 0..6 {
+            for (name, caps, due) in raced() {
+                let code = format!("{}-{round}", name.replace([' ', ','], "-"));
+                let campaign = capped(client, account, &code, caps).await;
+                let accepted = storm_through(&clients, campaign, "racer", due).await;
+                assert_eq!(accepted.len(), 7, "{name}, round {round}");
+            }
+        }
+        second.shutdown().await;
+        app.assert_sound().await;
+        app.stop().await;
+    });
 }
 
 /// 200 rounds: `scripts/caps`.
