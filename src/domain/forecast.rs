@@ -103,11 +103,15 @@ impl Outlook {
         let fits = hours.as_nanos() / self.interval.as_nanos().max(1) + 1;
         let room = u32::try_from(fits).unwrap_or(u32::MAX);
         let (mut sent, mut full) = (0, None);
-        let whole = self.quota.of_account();
+        let unbound = Quota {
+            sum: self.quota.sum,
+            ..Quota::default()
+        };
         while self.ahead.count > 0 && sent < room {
             let amount = mean(self.ahead);
-            if !whole.allows(self.account_used, Used::one(amount)) {
-                return (sent, Some(Full::Account));
+            let kept = unbound.full(Used::default(), self.account_used, amount);
+            if kept.is_some() {
+                return (sent, kept);
             }
             self.ahead = without(self.ahead, amount);
             self.account_used = with(self.account_used, amount);
