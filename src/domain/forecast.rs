@@ -103,15 +103,11 @@ impl Outlook {
         let fits = hours.as_nanos() / self.interval.as_nanos().max(1) + 1;
         let room = u32::try_from(fits).unwrap_or(u32::MAX);
         let (mut sent, mut full) = (0, None);
-        let unbound = Quota {
-            sum: self.quota.sum,
-            ..Quota::default()
-        };
+        let whole = self.quota.of_account();
         while self.ahead.count > 0 && sent < room {
             let amount = mean(self.ahead);
-            let kept = unbound.full(Used::default(), self.account_used, amount);
-            if kept.is_some() {
-                return (sent, kept);
+            if !whole.allows(self.account_used, Used::one(amount)) {
+                return (sent, Some(Full::Account));
             }
             self.ahead = without(self.ahead, amount);
             self.account_used = with(self.account_used, amount);

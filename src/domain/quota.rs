@@ -76,18 +76,23 @@ impl Quota {
         }
     }
 
+    /// The quota of the whole account.
+    #[must_use]
+    pub fn of_account(&self) -> Cap {
+        Cap {
+            count: None,
+            sum: self.sum,
+        }
+    }
+
     /// Whose quota does not hold one packet more, beside what is used of an openid's
     /// and of the account's.
     #[must_use]
     pub fn full(&self, openid: Used, account: Used, amount: Fen) -> Option<Full> {
-        let whole = Cap {
-            count: None,
-            sum: self.sum,
-        };
         if !self.of_openid().allows(openid, Used::one(amount)) {
             return Some(Full::Openid);
         }
-        (!whole.allows(account, Used::one(amount))).then_some(Full::Account)
+        (!self.of_account().allows(account, Used::one(amount))).then_some(Full::Account)
     }
 }
 

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::exchange::{outcome_label, record};
 use super::issue::Pause;
-use super::pace::{Lane, Pace};
+use super::pace::Pace;
 use super::providers::Providers;
 use crate::clock;
 use crate::domain::id::{IssuanceId, ShopId};
 use crate::domain::machine::Protocol;
-use crate::domain::quota;
+use crate::domain::quota::Lane;
 use crate::domain::status_reply::StatusReply;
 use crate::domain::{Error, Reason, Result, State};
 use crate::provider::Payment;
@@ -129,10 +129,9 @@ impl Asker {
         let payment = self.payment(&row, &attempt, &account.client_ip).await?;
         let limiter = self
             .pace
-            .of(account.id, Lane::Queries, account.queries_per_second);
-        let lane = quota::Lane::Query;
+            .of(account.id, Lane::Query, account.queries_per_second);
         let rate = account.queries_per_second;
-        let wait = self.store.slot(account.id, lane, rate).await?;
+        let wait = self.store.slot(account.id, Lane::Query, rate).await?;
         tokio::time::sleep(wait).await;
         limiter.until_ready().await;
         let said = provider.query(&payment).await;

@@ -255,6 +255,10 @@ async fn may_send(
     lane: &Lane,
     limit: usize,
 ) -> Result<(usize, Option<OwnedSemaphorePermit>)> {
+    // The claim would find nothing, but take its turn among the writers to see it.
+    if dispatcher.halt.holds_account(account.id) {
+        return Ok((0, None));
+    }
     let Some(until) = account.breaker_until else {
         return Ok((limit, None));
     };

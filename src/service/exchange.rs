@@ -9,10 +9,10 @@ use tracing::Instrument as _;
 
 use super::dispatch::Dispatcher;
 use super::halt::Halt;
-use super::pace;
 use crate::clock;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{QueryOutcome, Rejection, RejectionKind, SendOutcome};
+use crate::domain::quota;
 use crate::domain::schedule::Job;
 use crate::domain::{Reason, Result, State};
 use crate::provider::{Payment, Provider, Said};
@@ -89,8 +89,8 @@ impl Lane {
             halt: shared.halt.clone(),
             rates: (account.sends_per_second, account.queries_per_second),
             probe: Arc::new(Semaphore::new(1)),
-            sends: pace.of(account.id, pace::Lane::Sends, account.sends_per_second),
-            queries: pace.of(account.id, pace::Lane::Queries, account.queries_per_second),
+            sends: pace.of(account.id, quota::Lane::Send, account.sends_per_second),
+            queries: pace.of(account.id, quota::Lane::Query, account.queries_per_second),
             answers: answers.clone(),
         }
     }

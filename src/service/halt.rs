@@ -26,17 +26,20 @@ impl Halt {
         Ok(())
     }
 
+    /// Whether nothing at all must go out through an account.
+    #[must_use]
+    pub fn holds_account(&self, account: AccountId) -> bool {
+        self.any(&[(Kind::Everything, 0), (Kind::Account, account.0)])
+    }
+
     /// Whether a packet of a shop must not go out through an account.
     #[must_use]
     pub fn holds(&self, account: AccountId, shop: ShopId) -> bool {
+        self.holds_account(account) || self.any(&[(Kind::Shop, shop.0)])
+    }
+
+    fn any(&self, keys: &[(Kind, i64)]) -> bool {
         let stops = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        !stops.is_empty()
-            && [
-                (Kind::Everything, 0),
-                (Kind::Account, account.0),
-                (Kind::Shop, shop.0),
-            ]
-            .iter()
-            .any(|key| stops.contains(key))
+        keys.iter().any(|key| stops.contains(key))
     }
 }

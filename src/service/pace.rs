@@ -8,15 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::domain::id::AccountId;
-
-/// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Requests to pay.
-    Sends,
-    /// Questions.
-    Queries,
-}
+use crate::domain::quota::Lane;
 
 type Limiters = HashMap<(AccountId, Lane), (i32, Arc<DefaultDirectRateLimiter>)>;
 
@@ -66,15 +58,9 @@ mod tests {
     #[test]
     fn whoever_asks_shares_the_limiter_until_the_speed_changes() {
         let pace = Pace::default();
-        let first = pace.of(AccountId(1), Lane::Queries, 5);
-        assert!(Arc::ptr_eq(
-            &first,
-            &pace.of(AccountId(1), Lane::Queries, 5)
-        ));
-        assert!(!Arc::ptr_eq(&first, &pace.of(AccountId(1), Lane::Sends, 5)));
-        assert!(!Arc::ptr_eq(
-            &first,
-            &pace.of(AccountId(1), Lane::Queries, 6)
-        ));
+        let first = pace.of(AccountId(1), Lane::Query, 5);
+        assert!(Arc::ptr_eq(&first, &pace.of(AccountId(1), Lane::Query, 5)));
+        assert!(!Arc::ptr_eq(&first, &pace.of(AccountId(1), Lane::Send, 5)));
+        assert!(!Arc::ptr_eq(&first, &pace.of(AccountId(1), Lane::Query, 6)));
     }
 }

@@ -15,7 +15,7 @@ use super::entity::{account_pace, attempt, issuance, provider_account, quota_usa
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, IssuanceId, ShopId};
-use crate::domain::quota::{self, Lane, Quota};
+use crate::domain::quota::{self, Lane};
 use crate::domain::text::Appid;
 use crate::domain::{Error, Result, State, Timestamp};
 
@@ -78,17 +78,9 @@ impl Store {
             .all(self.reader())
             .await
             .map_err(to_error)?;
-        let of_whole = Quota {
-            sum: quota.sum,
-            ..Quota::default()
-        };
-        let full = |row: &quota_usage::Model| {
-            let smallest = account.min_amount_fen;
-            of_whole
-                .full(Used::default(), row.used(), smallest)
-                .is_some()
-        };
-        Ok(rows.iter().any(full))
+        let smallest = Used::one(account.min_amount_fen);
+        let whole = quota.of_account();
+        Ok(rows.iter().any(|row| !whole.allows(row.used(), smallest)))
     }
 }
 
