@@ -116,7 +116,7 @@ fn to_one(client: &Client, campaign_id: i64, uid: &str) -> pb::SendToUsersReques
 /// Many calls for one person at once: the batches that were accepted. Each of the
 /// others says why not, of the whole or of the person.
 async fn storm(client: &Client, campaign: i64, uid: &str, due: &str) -> Vec<i64> {
-    storm_through(&[client.clone()], campaign, uid, due).await
+    storm_through(std::slice::from_ref(client), campaign, uid, due).await
 }
 
 /// The same through several servers in turn.
