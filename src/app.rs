@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, CredentialConfig};
-use crate::domain::grant::{Grant, Permission, Shops};
+use crate::domain::grant::{Grant, Permission, PrincipalKind, Shops};
 use crate::domain::id::ShopId;
 use crate::domain::text::{Code, MchId};
 use crate::grpc::server::{self, Backend};
@@ -378,7 +378,7 @@ async fn found_first_app(config: &Config, store: &Store) -> anyhow::Result<Optio
         return Ok(None);
     }
     let (key, secret) = identity::new_key();
-    store.found_app(operator("operator")?, key).await?;
+    store.found_app(almighty("admin")?, key).await?;
     Ok(Some(secret))
 }
 
@@ -386,7 +386,7 @@ async fn found_first_app(config: &Config, store: &Store) -> anyhow::Result<Optio
 ///
 /// # Errors
 /// The name is not 1 to 64 of [A-Za-z0-9_.:-].
-pub fn operator(name: &str) -> anyhow::Result<NewApp> {
+pub fn almighty(name: &str) -> anyhow::Result<NewApp> {
     let name =
         Code::parse(name).context("an app's name has 1 to 64 characters of [A-Za-z0-9_.:-]")?;
     let permissions = Permission::ALL
@@ -394,6 +394,8 @@ pub fn operator(name: &str) -> anyhow::Result<NewApp> {
         .map(|(_, permission)| *permission)
         .collect();
     Ok(NewApp {
+        kind: PrincipalKind::App,
+        roles: Vec::new(),
         name,
         default_shop: None,
         grants: vec![Grant {

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::ConfigArgs;
-use crate::domain::grant::{Grant, Permission, Shops};
-use crate::domain::id::ShopId;
+use crate::domain::grant::{Grant, Permission, PrincipalKind, Shops};
+use crate::domain::id::{AppId, ShopId};
 use crate::domain::text::Code;
 use crate::service::identity;
 use crate::store::app::NewApp;
@@ -54,30 +54,14 @@ struct CreateArgs {
 pub async fn run(args: AppArgs) -> anyhow::Result<ExitCode> {
     let AppCommand::Create(args) = args.command;
     let new = new_app(&args)?;
-    let config = args.config.load()?;
-    let _lock = store::lock::ProcessLock::take(&config.database.url)?;
-    let settings = crate::app::database(&config);
-    if store::lock::sqlite_path(&config.database.url).is_some() {
-        store::migrate(&settings).await?;
-    }
-    let store = Store::open(&settings, crate::app::keys(&config)?).await?;
     let (key, secret) = identity::new_key();
-    let made = store.found_app(new, key).await;
-    store.close().await;
-    let made = made?;
-    let mut out = std::io::stdout();
-    writeln!(out, "app_id={}", made.row.id)?;
-    writeln!(out, "api_key={secret}")?;
-    writeln!(
-        std::io::stderr(),
-        "The key is shown this once. Send it as metadata: authorization: Bearer {secret}"
-    )?;
+    let work = |store: Store| async move { store.found_app(new, key).await };
+    let made = with_store(&args.config, work).await?;
+    print_key("app_id", made.row.id, &secret)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn new_app(args: &CreateArgs) -> anyhow::Result<NewApp> {
-    let shop =
-        |raw: i64| ShopId::parse(raw).with_context(|| format!("{raw} is not the id of a shop"));
     let mut permissions = Vec::new();
     for name in &args.permissions {
         let known = || {
@@ -101,20 +85,64 @@ fn new_app(args: &CreateArgs) -> anyhow::Result<NewApp> {
             .filter(|permission| args.shops.is_empty() || !permission.is_platform())
             .collect();
     }
-    let shops = if args.shops.is_empty() {
-        Shops::All
-    } else {
-        Shops::Only(
-            args.shops
-                .iter()
-                .map(|raw| shop(*raw))
-                .collect::<anyhow::Result<_>>()?,
-        )
-    };
     Ok(NewApp {
-        name: Code::parse(&args.name)
-            .context("--name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?,
-        default_shop: args.default_shop.map(shop).transpose()?,
-        grants: vec![Grant { permissions, shops }],
+        kind: PrincipalKind::App,
+        roles: Vec::new(),
+        name: parse_name(&args.name)?,
+        default_shop: args.default_shop.map(parse_shop).transpose()?,
+        grants: vec![Grant {
+            permissions,
+            shops: parse_shops(&args.shops)?,
+        }],
     })
+}
+
+/// A name for whoever calls.
+pub(super) fn parse_name(raw: &str) -> anyhow::Result<Code> {
+    Code::parse(raw).context("--name must be 1 to 64 characters of [A-Za-z0-9_.:-]")
+}
+
+pub(super) fn parse_shop(raw: i64) -> anyhow::Result<ShopId> {
+    ShopId::parse(raw).with_context(|| format!("{raw} is not the id of a shop"))
+}
+
+/// These shops, or all if none is named.
+pub(super) fn parse_shops(raw: &[i64]) -> anyhow::Result<Shops> {
+    if raw.is_empty() {
+        return Ok(Shops::All);
+    }
+    let shops = raw.iter().map(|raw| parse_shop(*raw));
+    Ok(Shops::Only(shops.collect::<anyhow::Result<_>>()?))
+}
+
+/// Opens the database of a configuration for a moment, alone where it is a file.
+pub(super) async fn with_store<T, F>(
+    config: &ConfigArgs,
+    work: impl FnOnce(Store) -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = crate::domain::Result<T>>,
+{
+    let config = config.load()?;
+    let _lock = store::lock::ProcessLock::take(&config.database.url)?;
+    let settings = crate::app::database(&config);
+    if store::lock::sqlite_path(&config.database.url).is_some() {
+        store::migrate(&settings).await?;
+    }
+    let store = Store::open(&settings, crate::app::keys(&config)?).await?;
+    let done = work(store.clone()).await;
+    store.close().await;
+    Ok(done?)
+}
+
+/// Prints a key, this once.
+pub(super) fn print_key(of: &str, id: AppId, secret: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{of}={id}")?;
+    writeln!(out, "api_key={secret}")?;
+    writeln!(
+        std::io::stderr(),
+        "The key is shown this once. Send it as metadata: authorization: Bearer {secret}"
+    )?;
+    Ok(())
 }

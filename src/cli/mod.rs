@@ -4,6 +4,7 @@ pub mod app;
 pub mod demo;
 pub mod keygen;
 pub mod migrate;
+pub mod operator;
 pub mod serve;
 pub mod simulate;
 pub mod verify;
@@ -35,6 +36,8 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     /// Make calling systems, directly in the database.
     App(app::AppArgs),
+    /// Make people who operate, directly in the database: what takes two, takes two of them.
+    Operator(operator::OperatorArgs),
     /// Check the books: every rule that must hold at any instant.
     Verify(verify::VerifyArgs),
     /// Serve the provider's side: WeChat Pay V2 red packets with faults on demand.
@@ -73,6 +76,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => migrate::run(args).await,
             Command::Keygen(args) => keygen::run(&args),
             Command::App(args) => app::run(args).await,
+            Command::Operator(args) => operator::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Simulate(args) => simulate::run(*args).await.map(|()| ExitCode::SUCCESS),
         }

@@ -60,6 +60,8 @@ pub enum Reason {
     CredentialInvalid,
     /// PERMISSION_DENIED: no grant of this app holds the permission (permission).
     PermissionMissing,
+    /// PERMISSION_DENIED: only a person may do this; call with an operator's key (app_id).
+    OperatorRequired,
     /// NOT_FOUND: no such shop, or none that you may see (shop_id).
     ShopNotFound,
     /// NOT_FOUND: no such campaign in this shop (campaign_id).
@@ -76,6 +78,8 @@ pub enum Reason {
     AppNotFound,
     /// NOT_FOUND: no such API key (key_id).
     KeyNotFound,
+    /// NOT_FOUND: no such approval, or of no shop that you may see (approval_id).
+    ApprovalNotFound,
     /// Item: the recipient has no openid for the appid that sends.
     OpenidMissing,
     /// NOT_FOUND: no such group in this shop (wx_group_id).
@@ -136,6 +140,14 @@ pub enum Reason {
     Stopped,
     /// FAILED_PRECONDITION: another principal than the one who acted first has to do this (scope, subject).
     SecondApproverRequired,
+    /// FAILED_PRECONDITION: this takes two people; once DecideApproval has approved it, the same call with the same request_id goes through (rule, approval_id, approved_above_fen, amount_fen).
+    ApprovalRequired,
+    /// FAILED_PRECONDITION: a second person said no to this call; what is asked anew needs a new request_id (approval_id, decider).
+    ApprovalRejected,
+    /// FAILED_PRECONDITION: the approval was decided already, otherwise (approval_id, state).
+    ApprovalDecided,
+    /// FAILED_PRECONDITION: nothing about this packet is for a person to decide (issuance_id, state).
+    NotInReview,
     /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
@@ -158,7 +170,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 72] = [
+    pub const ALL: [Self; 78] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -184,6 +196,7 @@ impl Reason {
         Self::CredentialMissing,
         Self::CredentialInvalid,
         Self::PermissionMissing,
+        Self::OperatorRequired,
         Self::ShopNotFound,
         Self::CampaignNotFound,
         Self::IssuanceNotFound,
@@ -192,6 +205,7 @@ impl Reason {
         Self::AccountNotFound,
         Self::AppNotFound,
         Self::KeyNotFound,
+        Self::ApprovalNotFound,
         Self::OpenidMissing,
         Self::GroupNotFound,
         Self::RequestIdReused,
@@ -222,6 +236,10 @@ impl Reason {
         Self::BranchLimit,
         Self::Stopped,
         Self::SecondApproverRequired,
+        Self::ApprovalRequired,
+        Self::ApprovalRejected,
+        Self::ApprovalDecided,
+        Self::NotInReview,
         Self::RateLimited,
         Self::ServerOverloaded,
         Self::EtagMismatch,
@@ -300,6 +318,12 @@ impl Reason {
             Self::BranchLimit => "BRANCH_LIMIT",
             Self::Stopped => "STOPPED",
             Self::SecondApproverRequired => "SECOND_APPROVER_REQUIRED",
+            Self::ApprovalRequired => "APPROVAL_REQUIRED",
+            Self::ApprovalRejected => "APPROVAL_REJECTED",
+            Self::ApprovalDecided => "APPROVAL_DECIDED",
+            Self::NotInReview => "NOT_IN_REVIEW",
+            Self::OperatorRequired => "OPERATOR_REQUIRED",
+            Self::ApprovalNotFound => "APPROVAL_NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::EtagMismatch => "ETAG_MISMATCH",

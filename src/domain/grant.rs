@@ -4,6 +4,7 @@
 //! shown; inside, only its grants count. A shop that no grant covers reads exactly
 //! like one that does not exist, so ids of others cannot be probed.
 
+use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Reason, Result};
@@ -40,11 +41,17 @@ pub enum Permission {
     ExchangeRead,
     /// Stop everything, an account or a shop, and let it go on.
     StopAdmin,
+    /// Read what is in review, and propose how to close it.
+    Review,
+    /// Agree, as a second person, to what another principal wants to do.
+    Approve,
+    /// See the overview of the installation, and the record of every write.
+    PlatformRead,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -58,6 +65,9 @@ impl Permission {
         ("PII_READ", Self::PiiRead),
         ("EXCHANGE_READ", Self::ExchangeRead),
         ("STOP_ADMIN", Self::StopAdmin),
+        ("REVIEW", Self::Review),
+        ("APPROVE", Self::Approve),
+        ("PLATFORM_READ", Self::PlatformRead),
     ];
 
     /// The permission of a name.
@@ -82,7 +92,11 @@ impl Permission {
     #[must_use]
     pub fn is_platform(self) -> bool {
         match self {
-            Self::ShopAdmin | Self::AccountAdmin | Self::AppAdmin | Self::StopAdmin => true,
+            Self::ShopAdmin
+            | Self::AccountAdmin
+            | Self::AppAdmin
+            | Self::StopAdmin
+            | Self::PlatformRead => true,
             Self::CampaignRead
             | Self::CampaignWrite
             | Self::CampaignFund
@@ -91,9 +105,25 @@ impl Permission {
             | Self::AudienceRead
             | Self::AudienceWrite
             | Self::PiiRead
-            | Self::ExchangeRead => false,
+            | Self::ExchangeRead
+            | Self::Review
+            | Self::Approve => false,
         }
     }
+}
+
+/// What kind of caller it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
+pub enum PrincipalKind {
+    /// A calling system.
+    App,
+    /// A person.
+    Operator,
 }
 
 /// Permissions over shops.
@@ -132,8 +162,10 @@ impl Grant {
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The app.
+    /// Its id.
     pub app: AppId,
+    /// A calling system or a person.
+    pub kind: PrincipalKind,
     /// Its name, for logs.
     pub name: String,
     /// The shop that it means when it names none.
@@ -143,6 +175,29 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Who acted, as the journal and the record of writes name it.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        match self.kind {
+            PrincipalKind::App => format!("app:{}", self.name),
+            PrincipalKind::Operator => format!("operator:{}", self.name),
+        }
+    }
+
+    /// That it is a person: what takes two, takes two people.
+    ///
+    /// # Errors
+    /// OPERATOR_REQUIRED.
+    pub fn must_be_person(&self) -> Result<()> {
+        match self.kind {
+            PrincipalKind::Operator => Ok(()),
+            PrincipalKind::App => {
+                let text = "only a person may do this; call with the key of an operator (`hongbao operator create`)";
+                Err(Error::new(Reason::OperatorRequired, text.to_owned()).fact("app_id", self.app))
+            }
+        }
+    }
+
     /// Whether some grant holds the permission at all.
     ///
     /// # Errors
@@ -173,6 +228,13 @@ impl Principal {
         }
         let text = format!("this app does not hold {} in this shop", permission.name());
         Err(Error::new(Reason::PermissionMissing, text).fact("permission", permission.name()))
+    }
+
+    /// Whether some grant covers all shops with a permission.
+    #[must_use]
+    pub fn holds_everywhere(&self, permission: Permission) -> bool {
+        let wide = |grant: &Grant| grant.shops == Shops::All && grant.holds(permission);
+        self.grants.iter().any(wide)
     }
 
     /// The shop that a request means, if the principal may do this there.
@@ -206,6 +268,7 @@ mod tests {
     fn principal(permissions: &[Permission], shops: Shops) -> Principal {
         Principal {
             app: AppId(1),
+            kind: PrincipalKind::App,
             name: "test".to_owned(),
             default_shop: None,
             grants: vec![Grant {

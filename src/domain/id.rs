@@ -49,4 +49,6 @@ ids! {
     AttemptId,
     /// One request and its answer.
     ExchangeId,
+    /// A call that waits for a second person.
+    ApprovalId,
 }

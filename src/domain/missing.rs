@@ -2,7 +2,9 @@
 //! two must read alike, or ids of others could be probed.
 
 use super::error::{Error, Reason};
-use super::id::{AccountId, AppId, BatchId, BranchId, CampaignId, GroupId, IssuanceId, ShopId};
+use super::id::{
+    AccountId, AppId, ApprovalId, BatchId, BranchId, CampaignId, GroupId, IssuanceId, ShopId,
+};
 use super::text::MchBillno;
 
 /// A shop.
@@ -17,6 +19,13 @@ pub fn shop(id: ShopId) -> Error {
 pub fn campaign(id: CampaignId) -> Error {
     let text = "no such campaign in this shop".to_owned();
     Error::new(Reason::CampaignNotFound, text).fact("campaign_id", id)
+}
+
+/// An approval.
+#[must_use]
+pub fn approval(id: ApprovalId) -> Error {
+    let text = "no such approval, or of no shop that you may see".to_owned();
+    Error::new(Reason::ApprovalNotFound, text).fact("approval_id", id)
 }
 
 /// A batch.

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod amount;
+pub mod approval;
 pub mod campaign;
 pub mod cap;
 pub mod error;
@@ -23,6 +24,8 @@ pub mod number;
 pub mod outcome;
 pub mod packet;
 pub mod quota;
+pub mod review;
+pub mod role;
 pub mod schedule;
 pub mod search;
 pub mod source;

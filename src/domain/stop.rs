@@ -64,7 +64,7 @@ pub fn refusal(kind: Kind, subject: i64, reason: &str) -> Error {
         Kind::Account => format!("account {subject} is stopped"),
         Kind::Shop => format!("shop {subject} is stopped"),
     };
-    let text = format!("{what} ({reason}); a second principal can call ResumeAll");
+    let text = format!("{what} ({reason}); another person, an operator, can call ResumeAll");
     Error::new(Reason::Stopped, text)
         .fact("scope", kind.name())
         .fact("subject", subject)

@@ -37,7 +37,7 @@ pub fn call(
     tracing::Span::current().record("call_name", request.as_str());
     Some(Call {
         app: caller.principal.app,
-        actor: format!("app:{}", caller.principal.name),
+        actor: caller.principal.actor(),
         request,
         method,
         shop,

@@ -4,10 +4,13 @@ use prost_types::Timestamp as PbTimestamp;
 
 use super::pb;
 use crate::domain::amount::AmountType;
+use crate::domain::approval::{Rule, Stage};
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::cap::Scope;
-use crate::domain::grant::Permission;
+use crate::domain::grant::{Permission, PrincipalKind};
 use crate::domain::packet::{Capability, GatewayType, Kind};
+use crate::domain::review::Verdict;
+use crate::domain::role::Role;
 use crate::domain::source::Source;
 use crate::domain::{State, Timestamp};
 use crate::store::list::Order;
@@ -59,7 +62,14 @@ enum_pair!(gateway, parse_gateway, GatewayType, GatewayType, {
 enum_pair!(capability, parse_capability, Capability, ProviderCapability, { Fission, MiniProgram });
 enum_pair!(cap_scope, parse_cap_scope, Scope, CapScope, { Day, Branch, Recipient, RecipientDay });
 enum_pair!(order, parse_order, Order, IssuanceOrder, { NewestFirst, OldestFirst, LargestFirst, SmallestFirst });
+enum_pair!(principal_kind, parse_principal_kind, PrincipalKind, PrincipalKind, { App, Operator });
+enum_pair!(role, parse_role, Role, Role, { Viewer, Operator, Reviewer, Approver, Administrator });
+enum_pair!(verdict, parse_verdict, Verdict, ReviewVerdict, { NotPaid, Paid, Refunded });
+enum_pair!(approval_rule, parse_approval_rule, Rule, ApprovalRule, {
+    SendAbove, FundAbove, LoosenApproval, CloseReview, BreakerTripped,
+});
+enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending, Approved, Rejected, Used });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
-    ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin,
+    ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,
 });

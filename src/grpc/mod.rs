@@ -16,6 +16,7 @@ pub mod issuance;
 pub mod layer;
 pub mod page;
 pub mod parse;
+pub mod review;
 pub mod server;
 pub mod status;
 

@@ -24,6 +24,8 @@ pub struct Fields {
     count: usize,
 }
 
+/// Bytes of a person's reason at most.
+const REASON_MAX: usize = 255;
 /// Violations that are kept; more are only counted.
 const KEPT_MAX: usize = 200;
 
@@ -208,6 +210,15 @@ impl Fields {
             return None;
         }
         Some(raw.to_owned())
+    }
+
+    /// Why a person does something: 1 to 255 bytes that others will read.
+    pub fn reason(&mut self, raw: &str) -> Option<String> {
+        if raw.is_empty() {
+            self.bad("reason", Reason::FieldRequired, "required: say why");
+            return None;
+        }
+        self.text(raw, "reason", REASON_MAX)
     }
 
     /// The texts of a packet, all of them required but the scene.

@@ -20,6 +20,7 @@ use super::pb::admin_service_server::AdminServiceServer;
 use super::pb::audience_service_server::AudienceServiceServer;
 use super::pb::campaign_service_server::CampaignServiceServer;
 use super::pb::issuance_service_server::IssuanceServiceServer;
+use super::pb::review_service_server::ReviewServiceServer;
 use super::{DESCRIPTOR, PERMISSIONS};
 use crate::service::ask::Asker;
 use crate::service::identity::Identity;
@@ -75,9 +76,10 @@ pub fn methods() -> impl Iterator<Item = &'static str> {
 }
 
 /// The services whose health a client may ask for, beside "" and the probes'.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     <CampaignServiceServer<Backend> as NamedService>::NAME,
     <IssuanceServiceServer<Backend> as NamedService>::NAME,
+    <ReviewServiceServer<Backend> as NamedService>::NAME,
     <AudienceServiceServer<Backend> as NamedService>::NAME,
     <AdminServiceServer<Backend> as NamedService>::NAME,
 ];
@@ -167,6 +169,7 @@ pub async fn serve(
         .add_service(limited!(IssuanceServiceServer))
         .add_service(limited!(AudienceServiceServer))
         .add_service(limited!(AdminServiceServer))
+        .add_service(limited!(ReviewServiceServer))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await?;
     Ok(())

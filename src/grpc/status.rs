@@ -107,7 +107,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::KeywordTooBroad
         | Reason::MalformedMessage => Code::InvalidArgument,
         Reason::CredentialMissing | Reason::CredentialInvalid => Code::Unauthenticated,
-        Reason::PermissionMissing => Code::PermissionDenied,
+        Reason::PermissionMissing | Reason::OperatorRequired => Code::PermissionDenied,
         Reason::ShopNotFound
         | Reason::CampaignNotFound
         | Reason::IssuanceNotFound
@@ -117,7 +117,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::AppNotFound
         | Reason::GroupNotFound
         | Reason::BranchNotFound
-        | Reason::KeyNotFound => Code::NotFound,
+        | Reason::KeyNotFound
+        | Reason::ApprovalNotFound => Code::NotFound,
         Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
             Code::AlreadyExists
         }
@@ -145,7 +146,11 @@ pub fn code(reason: Reason) -> Code {
         | Reason::DailyBudgetExhausted
         | Reason::BranchLimit
         | Reason::Stopped
-        | Reason::SecondApproverRequired => Code::FailedPrecondition,
+        | Reason::SecondApproverRequired
+        | Reason::ApprovalRequired
+        | Reason::ApprovalRejected
+        | Reason::ApprovalDecided
+        | Reason::NotInReview => Code::FailedPrecondition,
         Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::State;
+use crate::domain::Timestamp;
 use crate::domain::schedule::Job;
 use crate::store::Store;
 use crate::telemetry::{Metrics, metrics};
@@ -39,10 +39,13 @@ async fn sample(store: &Store, metrics: &Metrics) -> crate::domain::Result<()> {
     for open in store.open_packets().await? {
         let (count, oldest) = (open.count.unsigned_abs(), seconds(open.oldest_secs));
         metrics.open(open.of.name(), count, oldest);
-        if open.of == State::Review {
-            metrics.review(count, oldest);
-        }
     }
+    let now = store.now().await?;
+    let age = |since: Option<Timestamp>| since.map_or(Duration::ZERO, |at| now.since(at));
+    let (count, oldest) = store.reviews_waiting().await?;
+    metrics.review(count.unsigned_abs(), age(oldest));
+    let (count, oldest) = store.approvals_waiting().await?;
+    metrics.approvals(count.unsigned_abs(), age(oldest));
     for (account, open) in store.breakers().await? {
         metrics.provider_breaker(account.0, open);
     }

@@ -1,28 +1,34 @@
-//! Apps and their keys.
+//! Apps and operators, and their keys.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
+    Set,
 };
 
 use super::Store;
-use super::entity::{api_key, app};
+use super::entity::{api_key, app, request};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
-use crate::domain::grant::{Grant, Principal, Shops};
+use crate::domain::grant::{Grant, Principal, PrincipalKind, Shops};
 use crate::domain::id::{AppId, ShopId};
-use crate::domain::text::Code;
+use crate::domain::role::Role;
+use crate::domain::text::{Code, RequestId};
 use crate::domain::{Error, Reason, Result, missing};
 
-/// An app to be made.
+/// An app or an operator to be made.
 #[derive(Clone, Debug)]
 pub struct NewApp {
+    /// A system or a person.
+    pub kind: PrincipalKind,
     /// Its name.
     pub name: Code,
     /// The shop that it means when it names none.
     pub default_shop: Option<ShopId>,
-    /// What it may do.
+    /// What it may do; of a person, where he may do what his roles allow.
     pub grants: Vec<Grant>,
+    /// A person's roles.
+    pub roles: Vec<Role>,
 }
 
 /// A key to be kept: its public part and the hash of its secret.
@@ -41,6 +47,8 @@ pub struct App {
     pub row: app::Model,
     /// What it may do.
     pub grants: Vec<Grant>,
+    /// A person's roles.
+    pub roles: Vec<Role>,
     /// Its keys, oldest first.
     pub keys: Vec<api_key::Model>,
 }
@@ -74,7 +82,7 @@ impl Store {
         .await
     }
 
-    /// Makes an app outside of any call: the first one of an installation.
+    /// Makes an app or an operator outside of any call, where the database is.
     ///
     /// # Errors
     /// SHOP_NOT_FOUND, ALREADY_EXISTS.
@@ -83,8 +91,44 @@ impl Store {
         self.write(move |tx| {
             let (new, key) = (new.clone(), key.clone());
             Box::pin(async move {
-                tx.insert_app(id, new, key).await?;
+                tx.insert_app(id, new, key.clone()).await?;
+                tx.record_local("hongbao create", id.0, &key.id).await?;
                 app(tx, id).await
+            })
+        })
+        .await
+    }
+
+    /// Gives an operator a further key, outside of any call; the old ones are revoked
+    /// unless they are to be kept.
+    ///
+    /// # Errors
+    /// APP_NOT_FOUND: nobody has this name, or a system has.
+    pub async fn new_operator_key(&self, name: Code, key: NewKey, keep: bool) -> Result<App> {
+        self.write(move |tx| {
+            let (name, key) = (name.clone(), key.clone());
+            Box::pin(async move {
+                let row = app::Entity::find()
+                    .filter(app::Column::Name.eq(name.clone()))
+                    .filter(app::Column::Kind.eq(PrincipalKind::Operator))
+                    .one(tx)
+                    .await?;
+                let row = row.ok_or_else(|| {
+                    let text = "there is no operator of this name".to_owned();
+                    Error::new(Reason::AppNotFound, text).fact("name", name)
+                })?;
+                if !keep {
+                    api_key::Entity::update_many()
+                        .col_expr(api_key::Column::RevokeTime, Expr::value(Some(tx.now())))
+                        .filter(api_key::Column::AppId.eq(row.id))
+                        .filter(api_key::Column::RevokeTime.is_null())
+                        .exec(tx)
+                        .await?;
+                }
+                tx.insert_key(row.id, &key).await?;
+                tx.record_local("hongbao operator key", row.id.0, &key.id)
+                    .await?;
+                app(tx, row.id).await
             })
         })
         .await
@@ -141,7 +185,12 @@ impl Store {
                         replayed: true,
                     });
                 }
-                app(tx, id).await?;
+                let of = app(tx, id).await?;
+                if of.row.kind == PrincipalKind::Operator {
+                    let text = "an operator's keys are made where the database is (`hongbao operator key`), so that nobody becomes a second person over the wire";
+                    let error = Error::field("app_id", Reason::FieldNotAllowed, text.to_owned());
+                    return Err(error.into());
+                }
                 tx.insert_key(id, &key).await?;
                 Ok(Written {
                     row: find_key(tx, &key.id).await?,
@@ -194,6 +243,7 @@ impl Store {
         let app = app(self.reader(), row.app_id).await?;
         let principal = Principal {
             app: app.row.id,
+            kind: app.row.kind,
             name: app.row.name.to_string(),
             default_shop: app.row.default_shop_id,
             grants: app.grants,
@@ -213,9 +263,13 @@ impl Tx {
         }
         let grants = serde_json::to_string(&new.grants)
             .map_err(|e| Error::internal("grants are no JSON", e))?;
+        let roles = serde_json::to_string(&new.roles)
+            .map_err(|e| Error::internal("roles are no JSON", e))?;
         let row = app::Model {
             id,
             name: new.name,
+            kind: new.kind,
+            roles,
             default_shop_id: new.default_shop,
             grants,
             create_time: self.now(),
@@ -227,7 +281,7 @@ impl Tx {
             return Err(if is_duplicate(&error) {
                 Error::new(
                     Reason::AlreadyExists,
-                    "there is an app of this name".to_owned(),
+                    "there is an app or an operator of this name".to_owned(),
                 )
                 .fact("field", "name")
                 .into()
@@ -236,6 +290,26 @@ impl Tx {
             });
         }
         self.insert_key(id, &key).await
+    }
+
+    /// The record of a write that no call has made.
+    async fn record_local(&self, method: &'static str, made: i64, key: &str) -> Result<(), Fault> {
+        let name = RequestId::parse(key).ok_or_else(|| Error::internal("a key has no id", key))?;
+        let row = request::ActiveModel {
+            app_id: Set(AppId(0)),
+            request_id: Set(name),
+            method: Set(method.to_owned()),
+            shop_id: Set(None),
+            fingerprint: Set(Vec::new()),
+            resource_id: Set(made),
+            reply: Set(None),
+            actor: Set("cli".to_owned()),
+            create_time: Set(self.now()),
+        };
+        request::Entity::insert(row)
+            .exec_without_returning(self)
+            .await?;
+        Ok(())
     }
 
     async fn insert_key(&self, app: AppId, key: &NewKey) -> Result<(), Fault> {
@@ -267,9 +341,21 @@ async fn with_keys(db: &impl sea_orm::ConnectionTrait, row: app::Model) -> Resul
         .order_by_asc(api_key::Column::CreateTime)
         .all(db)
         .await?;
-    let grants = serde_json::from_str(&row.grants)
+    let mut grants: Vec<Grant> = serde_json::from_str(&row.grants)
         .map_err(|e| Error::internal("stored grants are no JSON", e))?;
-    Ok(App { row, grants, keys })
+    let roles: Vec<Role> = serde_json::from_str(&row.roles)
+        .map_err(|e| Error::internal("stored roles are no JSON", e))?;
+    if row.kind == PrincipalKind::Operator {
+        for grant in &mut grants {
+            grant.permissions = Role::union(&roles);
+        }
+    }
+    Ok(App {
+        row,
+        grants,
+        roles,
+        keys,
+    })
 }
 
 async fn find_key(db: &impl sea_orm::ConnectionTrait, id: &str) -> Result<api_key::Model, Fault> {

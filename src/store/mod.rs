@@ -18,7 +18,9 @@ use crate::domain::{Error, Reason, Result, Timestamp};
 
 pub mod account;
 pub mod app;
+pub mod approval;
 pub mod audience;
+pub mod audit;
 mod batch;
 mod breaker;
 pub mod campaign;
@@ -37,6 +39,7 @@ pub mod read;
 pub mod refresh;
 pub mod request;
 pub mod resend;
+pub mod review;
 mod search;
 pub mod settle;
 pub mod shop;

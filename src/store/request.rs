@@ -88,6 +88,7 @@ impl Tx {
             fingerprint: Set(call.fingerprint.to_vec()),
             resource_id: Set(resource),
             reply: Set(reply),
+            actor: Set(call.actor.clone()),
             create_time: Set(self.now()),
         };
         let keep = OnConflict::columns([request::Column::AppId, request::Column::RequestId])

@@ -109,7 +109,7 @@ impl Tx {
         reason: String,
     ) -> Result<(), Fault> {
         if !stopped && before.stopped_by == Some(call.app) {
-            let text = "whoever stopped it cannot let it go on; another app with PERMISSION_STOP_ADMIN has to";
+            let text = "whoever stopped it cannot let it go on, with whatever key; another operator has to";
             let error = Error::new(Reason::SecondApproverRequired, text.to_owned());
             let error = error.fact("scope", before.scope.name());
             return Err(error.fact("subject", before.subject).into());

@@ -114,18 +114,20 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "failed-only-by-proof",
-        rule: "an attempt is FAILED because the provider's state says so, or because a query confirmed the refusal of its only request",
+        rule: "an attempt is FAILED because the provider's state says so, because a query confirmed the refusal of its only request, or because two people have closed its case",
         sql: "SELECT a.issuance_id AS id FROM attempt a WHERE a.state = 'FAILED'
               AND NOT EXISTS (SELECT 1 FROM provider_exchange e WHERE e.attempt_id = a.id AND e.outcome = 'FAILED')
+              AND NOT EXISTS (SELECT 1 FROM approval p WHERE p.issuance_id = a.issuance_id AND p.rule = 'CLOSE_REVIEW' AND p.state = 'USED')
               AND NOT (a.send_count = 1 AND NOT a.doubtful AND a.refuse_time IS NOT NULL
                 AND EXISTS (SELECT 1 FROM provider_exchange e WHERE e.attempt_id = a.id AND e.outcome = 'NOT_FOUND'))",
     },
     Check {
         name: "sent-only-by-proof",
-        rule: "an attempt that counts as sent has an exchange in which the provider said so",
+        rule: "an attempt that counts as sent has an exchange in which the provider said so, or two people have closed its case",
         sql: "SELECT a.issuance_id AS id FROM attempt a WHERE a.state IN ('SENT', 'RECEIVED', 'REFUNDING', 'REFUNDED')
               AND NOT EXISTS (SELECT 1 FROM provider_exchange e WHERE e.attempt_id = a.id
-                AND e.outcome IN ('ACCEPTED', 'SENT', 'RECEIVED', 'REFUNDING', 'REFUNDED'))",
+                AND e.outcome IN ('ACCEPTED', 'SENT', 'RECEIVED', 'REFUNDING', 'REFUNDED'))
+              AND NOT EXISTS (SELECT 1 FROM approval p WHERE p.issuance_id = a.issuance_id AND p.rule = 'CLOSE_REVIEW' AND p.state = 'USED')",
     },
     Check {
         name: "packet-history-unbroken",
@@ -151,13 +153,24 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "legal-edges",
         rule: "no packet went a way that the state machine does not know",
-        sql: "SELECT aggregate_id AS id FROM journal WHERE aggregate = 'ISSUANCE' AND kind <> 'CONTRADICTION'
+        sql: "SELECT aggregate_id AS id FROM journal WHERE aggregate = 'ISSUANCE' AND kind NOT IN ('CONTRADICTION', 'REVIEW_CLOSED')
               AND COALESCE(from_state, '-') || '>' || to_state NOT IN (
                 '->QUEUED', '->FAILED', 'QUEUED>SENDING', 'QUEUED>CANCELLED', 'FAILED>QUEUED', 'REFUNDED>QUEUED',
                 'SENDING>UNKNOWN', 'SENDING>REVIEW', 'SENDING>SENT', 'UNKNOWN>SENDING',
                 'UNKNOWN>SENT', 'UNKNOWN>RECEIVED', 'UNKNOWN>REFUNDING', 'UNKNOWN>REFUNDED', 'UNKNOWN>FAILED', 'UNKNOWN>REVIEW',
                 'REVIEW>SENT', 'REVIEW>RECEIVED', 'REVIEW>REFUNDING', 'REVIEW>REFUNDED', 'REVIEW>FAILED',
                 'SENT>RECEIVED', 'SENT>REFUNDING', 'SENT>REFUNDED', 'SENT>REVIEW', 'REFUNDING>REFUNDED', 'REFUNDING>REVIEW')",
+    },
+    Check {
+        name: "closed-by-two",
+        rule: "a case that was closed by hand ended, by a call of one person that another has approved",
+        sql: "SELECT j.aggregate_id AS id FROM journal j WHERE j.aggregate = 'ISSUANCE' AND j.kind = 'REVIEW_CLOSED'
+              AND (j.to_state NOT IN ('FAILED', 'RECEIVED', 'REFUNDED') OR NOT EXISTS (
+                SELECT 1 FROM approval p JOIN app a ON a.id = p.app_id JOIN app d ON d.id = p.decided_by
+                WHERE p.issuance_id = j.aggregate_id AND p.rule = 'CLOSE_REVIEW' AND p.state = 'USED'
+                  AND a.kind = 'OPERATOR' AND d.kind = 'OPERATOR' AND p.decided_by <> p.app_id))
+              UNION SELECT p.id AS id FROM approval p WHERE p.state = 'USED' AND NOT EXISTS (
+                SELECT 1 FROM request r WHERE r.app_id = p.app_id AND r.request_id = p.request_id)",
     },
     Check {
         name: "batch-is-its-packets",

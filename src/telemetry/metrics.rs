@@ -11,6 +11,8 @@
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
 //! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
 //! | `hongbao.review.oldest_age` | `hongbao_review_oldest_age_seconds` | gauge, s | |
+//! | `hongbao.approval.depth` | `hongbao_approval_depth` | gauge | |
+//! | `hongbao.approval.oldest_age` | `hongbao_approval_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
 //! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
 //! | `hongbao.quota.waits` | `hongbao_quota_waits_total` | counter | `quota` |
@@ -76,6 +78,8 @@ struct Inner {
     queue_age: Gauge<f64>,
     review_depth: Gauge<u64>,
     review_age: Gauge<f64>,
+    approval_depth: Gauge<u64>,
+    approval_age: Gauge<f64>,
     exchange: Histogram<f64>,
     breaker: Gauge<u64>,
     rate_limited: Counter<u64>,
@@ -178,7 +182,13 @@ impl Metrics {
             .record(oldest_age.as_secs_f64(), &attributes);
     }
 
-    /// How many attempts wait for a person, and since when the oldest does.
+    /// How many calls wait for a second person, and since when the oldest does.
+    pub fn approvals(&self, depth: u64, oldest_age: Duration) {
+        self.0.approval_depth.record(depth, &[]);
+        self.0.approval_age.record(oldest_age.as_secs_f64(), &[]);
+    }
+
+    /// How many packets wait for a person, and since when the oldest does.
     pub fn review(&self, depth: u64, oldest_age: Duration) {
         self.0.review_depth.record(depth, &[]);
         self.0.review_age.record(oldest_age.as_secs_f64(), &[]);
@@ -262,12 +272,22 @@ impl Inner {
             review_depth: gauge(
                 meter,
                 "hongbao.review.depth",
-                "Attempts that wait for a person.",
+                "Packets that wait for a person.",
             ),
             review_age: age(
                 meter,
                 "hongbao.review.oldest_age",
                 "How long the oldest review waits.",
+            ),
+            approval_depth: gauge(
+                meter,
+                "hongbao.approval.depth",
+                "Calls that wait for a second person.",
+            ),
+            approval_age: age(
+                meter,
+                "hongbao.approval.oldest_age",
+                "How long the oldest of them waits.",
             ),
             exchange: seconds(
                 meter,

@@ -15,6 +15,7 @@ mod import;
 mod issuance;
 mod kinds;
 mod many;
+mod people;
 mod pots;
 mod reasons;
 mod scans;
@@ -25,6 +26,7 @@ mod wire;
 
 use std::sync::Mutex;
 
+use hongbao::domain::role::Role;
 use hongbao::grpc::pb;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -101,6 +103,12 @@ impl Table {
             account,
             wrong,
         }
+    }
+
+    /// The same, called by a person.
+    async fn by_person(mut self, roles: &[Role]) -> Self {
+        self.app.client = self.app.person("caller", roles).await;
+        self
     }
 
     /// Wider than WeChat Pay's default, so that a scene can be asked for.

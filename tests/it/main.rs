@@ -22,6 +22,7 @@ mod limits;
 mod lists;
 mod measure;
 mod packets;
+mod people;
 mod permissions;
 mod poison;
 mod provider;

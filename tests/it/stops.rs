@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hongbao::app;
-use hongbao::grpc::pb::{self, Permission};
+use hongbao::domain::grant::Shops;
+use hongbao::domain::role::Role;
+use hongbao::grpc::pb;
 use hongbao::simulator::{Fault, FaultTable};
 use tonic::Status;
 
@@ -49,20 +51,9 @@ async fn resume(
     Ok(done.into_inner())
 }
 
-/// Another principal with the same right.
-async fn second(client: &Client) -> String {
-    let request = pb::CreateAppRequest {
-        request_id: client.fresh(),
-        name: format!("second-{}", client.fresh()),
-        grants: vec![pb::Grant {
-            permissions: vec![Permission::StopAdmin.into()],
-            all_shops: true,
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    let made = client.admin().create_app(request).await.unwrap();
-    made.into_inner().api_key
+/// A person who may let go on what somebody else has stopped.
+async fn second(app: &TestApp) -> String {
+    app.person_in("second", &[Role::Operator], Shops::All).await
 }
 
 async fn ready(app: &TestApp, shops: &[i64]) -> Vec<i64> {
@@ -183,12 +174,12 @@ async fn nothing_joins_what_is_in_flight(db: TestDb) {
     assert_eq!(reason(&status), "STOPPED");
     assert!(status.message().contains("amounts look wrong"));
     let status = resume(client, everything()).await.unwrap_err();
-    assert_eq!(reason(&status), "SECOND_APPROVER_REQUIRED");
+    assert_eq!(reason(&status), "OPERATOR_REQUIRED");
     let listed = client.admin().list_stops(pb::ListStopsRequest {}).await;
     let listed = listed.unwrap().into_inner().stops;
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].actor, "app:operator");
-    let other = client.with_key(Some(&second(client).await));
+    assert_eq!(listed[0].actor, "app:admin");
+    let other = client.with_key(Some(&second(&app).await));
     let resumed = resume(&other, everything()).await.unwrap();
     let held_back = queued + held.sending_count;
     assert_eq!(resumed.queued.unwrap().packet_count, held_back);
@@ -218,7 +209,7 @@ async fn a_shop_and_an_account_are_stopped_for_themselves(db: TestDb) {
     assert_eq!(stopped.queued.unwrap().amount_fen, 30_000);
     assert_eq!(stopped.in_flight.unwrap().packet_count, 0);
     // Stopped twice is stopped once, by whoever was first.
-    let key = second(&client).await;
+    let key = second(&app).await;
     let other = client.with_key(Some(&key));
     assert!(stop(&other, ours()).await.stop.unwrap().stopped);
     let app = app.restart(|config| config.dispatcher.enabled = true).await;
@@ -238,7 +229,13 @@ async fn a_shop_and_an_account_are_stopped_for_themselves(db: TestDb) {
     resume(&other, ours()).await.unwrap();
     until(&client, SHOP, batches[0], |c| c.received_count == 300).await;
     let account = || scope(pb::stop_scope::Scope::AccountId(1));
-    stop(&client, account()).await;
+    stop(&other, account()).await;
+    // One person stays one person, with however many keys.
+    let status = resume(&other, account()).await.unwrap_err();
+    assert_eq!(reason(&status), "SECOND_APPROVER_REQUIRED");
+    let same = app.further_key("second").await;
+    let status = resume(&same, account()).await.unwrap_err();
+    assert_eq!(reason(&status), "SECOND_APPROVER_REQUIRED");
     for (shop, campaign) in [(SHOP, campaigns[0]), (OTHER, campaigns[1])] {
         let status = client.send(shop, campaign, "oY").await.unwrap_err();
         assert_eq!(reason(&status), "STOPPED");

@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 mod caps;
+mod people;
 mod quotas;
 mod stops;
 
@@ -21,6 +22,11 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
-        super::run(manager, sqlite, &[caps::UP, quotas::UP, stops::UP]).await
+        super::run(
+            manager,
+            sqlite,
+            &[caps::UP, quotas::UP, stops::UP, people::UP],
+        )
+        .await
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb,
 };
-use crate::domain::grant::{Grant, Shops};
+use crate::domain::grant::{Grant, PrincipalKind, Shops};
 use crate::domain::id::{AppId, ShopId};
 use crate::domain::text::Code;
 use crate::domain::{Reason, Result};
@@ -35,6 +35,8 @@ pub(super) async fn create_app(
         Some((
             call?,
             NewApp {
+                kind: PrincipalKind::App,
+                roles: Vec::new(),
                 name: name?,
                 default_shop: default_shop?,
                 grants,
@@ -176,6 +178,8 @@ pub(super) fn render_app(app: &App) -> pb::App {
     });
     pb::App {
         app_id: app.row.id.0,
+        kind: convert::principal_kind(app.row.kind),
+        roles: app.roles.iter().map(|role| convert::role(*role)).collect(),
         name: app.row.name.to_string(),
         default_shop_id: app.row.default_shop_id.map_or(0, |shop| shop.0),
         grants: grants.collect(),

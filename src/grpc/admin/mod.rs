@@ -14,6 +14,7 @@ use crate::store::page::Page;
 
 mod account;
 mod app;
+mod audit;
 mod shop;
 mod stop;
 
@@ -210,6 +211,16 @@ impl AdminService for Backend {
     ) -> Result<Response<pb::ResumeAllResponse>, Status> {
         let caller = Caller::of(&request)?;
         stop::resume(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<pb::ListAuditRequest>,
+    ) -> Result<Response<pb::ListAuditResponse>, Status> {
+        audit::list(self, &request.into_inner())
             .await
             .map(Response::new)
             .map_err(status::status)

@@ -10,9 +10,6 @@ use crate::store::read::Tally;
 use crate::store::request::Written;
 use crate::store::stop::Stopped;
 
-/// Bytes of a reason at most.
-const REASON_MAX: usize = 255;
-
 pub(super) async fn stop(
     backend: &Backend,
     caller: &Caller,
@@ -48,6 +45,7 @@ pub(super) async fn resume(
 ) -> Result<pb::ResumeAllResponse> {
     let mut fields = Fields::default();
     let call = parse_call!(&mut fields, caller, "ResumeAll", None, r, ResumeAllRequest);
+    caller.principal.must_be_person()?;
     let done = turn(backend, fields, call, r.scope.as_ref(), &r.reason, false).await?;
     backend.wake.notify_waiters();
     if !r.validate_only && !done.replayed {
@@ -83,10 +81,7 @@ async fn turn(
     stopped: bool,
 ) -> Result<Written<Stopped>> {
     let scope = parse_scope(&mut fields, scope);
-    if reason.is_empty() {
-        fields.bad("reason", Reason::FieldRequired, "required: say why");
-    }
-    let reason = fields.text(reason, "reason", REASON_MAX);
+    let reason = fields.reason(reason);
     let parsed = call.zip(scope).zip(reason);
     let ((call, scope), reason) = fields.finish(parsed)?;
     backend.store.stop(call, scope, stopped, reason).await

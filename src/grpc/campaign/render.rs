@@ -32,6 +32,8 @@ pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
         etag: row.version.to_string(),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
+        approve_send_above_fen: row.approve_send_above_fen.map(|fen| fen.0),
+        approve_fund_above_fen: row.approve_fund_above_fen.map(|fen| fen.0),
         caps: Some(caps::render(&row.caps()?)),
     })
 }

@@ -4,6 +4,7 @@ use super::{Backend, Caller, Fields, Write, body, caps, convert, parse_call, pb}
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::CampaignKind;
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::money::BUDGET_MAX;
 use crate::domain::split::SHARES_MAX;
 use crate::domain::text::{Appid, Code};
 use crate::domain::{Fen, Reason, Result};
@@ -12,6 +13,10 @@ use crate::store::request::Written;
 
 /// Stock of a campaign at most.
 const STOCK_MAX: i64 = 1_000_000_000;
+const SEND_BOUND: &str = "approve_send_above_fen";
+const FUND_BOUND: &str = "approve_fund_above_fen";
+/// What an update can name.
+const PATHS: &str = "texts, start_time, end_time, stock_count, scan_limit, caps, approve_send_above_fen, approve_fund_above_fen";
 /// Packets that one person may get by scanning, at most.
 const SCAN_LIMIT_MAX: i64 = 1_000;
 
@@ -83,7 +88,11 @@ fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest)
         raw => parse_scan_limit(fields, raw),
     };
     let caps = caps::parse(fields, r.caps.as_ref());
+    let send = parse_bound(fields, r.approve_send_above_fen, SEND_BOUND);
+    let fund = parse_bound(fields, r.approve_fund_above_fen, FUND_BOUND);
     Some(Draft {
+        approve_send_above: send?,
+        approve_fund_above: fund?,
         caps: caps?,
         pot: pot?,
         scan_limit: scan_limit?,
@@ -135,6 +144,14 @@ fn parse_amount(
         Reason::AmountOutOfRange,
         "must be at least min_fen, and equal to it where the amount is FIXED",
     )
+}
+
+/// A bound above which it takes two people, or none. The outer option is nothing if
+/// it is wrong.
+fn parse_bound(fields: &mut Fields, raw: Option<i64>, path: &str) -> Option<Option<Fen>> {
+    let Some(raw) = raw else { return Some(None) };
+    let bound = fields.within(raw, path, 0, BUDGET_MAX.0);
+    bound.map(|fen| Some(Fen(fen)))
 }
 
 fn parse_scan_limit(fields: &mut Fields, raw: i32) -> Option<i32> {
@@ -210,7 +227,7 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
         fields.bad(
             "update_mask",
             Reason::FieldRequired,
-            "name what is to change: texts, start_time, end_time, stock_count, scan_limit, caps",
+            format!("name what is to change: {PATHS}"),
         );
     }
     for path in paths {
@@ -233,13 +250,17 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
                 update.stock = stock.map(|count| Some(count).filter(|count| *count > 0));
             }
             "caps" => update.caps = caps::parse(fields, r.caps.as_ref()),
+            SEND_BOUND => {
+                update.approve_send_above = parse_bound(fields, r.approve_send_above_fen, path);
+            }
+            FUND_BOUND => {
+                update.approve_fund_above = parse_bound(fields, r.approve_fund_above_fen, path);
+            }
             "scan_limit" => update.scan_limit = parse_scan_limit(fields, r.scan_limit),
             other => fields.bad(
                 "update_mask",
                 Reason::UpdateMaskInvalid,
-                format!(
-                    "{other:?} is not one of: texts, start_time, end_time, stock_count, scan_limit, caps"
-                ),
+                format!("{other:?} is not one of: {PATHS}"),
             ),
         }
     }

@@ -18,7 +18,7 @@ mod ask;
 mod list;
 mod many;
 mod read;
-mod render;
+pub(super) mod render;
 mod single;
 mod watch;
 

@@ -11,17 +11,17 @@ use crate::store::packets::Packet;
 
 /// What of a packet is shown beside the usual.
 #[derive(Clone, Copy)]
-pub(super) struct Shows<'a> {
+pub(in crate::grpc) struct Shows<'a> {
     /// Openid, mobile and risk_info unmasked.
-    pub(super) people: bool,
+    pub(in crate::grpc) people: bool,
     /// The openid that the caller brought, who is shown it and no other.
-    pub(super) brought: Option<&'a str>,
+    pub(in crate::grpc) brought: Option<&'a str>,
     /// What a mini program opens it with.
-    pub(super) package: bool,
+    pub(in crate::grpc) package: bool,
 }
 
 impl<'a> Shows<'a> {
-    pub(super) const NOTHING: Self = Self {
+    pub(in crate::grpc) const NOTHING: Self = Self {
         people: false,
         brought: None,
         package: false,
@@ -103,7 +103,11 @@ fn text(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-pub(super) fn render(backend: &Backend, packet: &Packet, shows: Shows<'_>) -> Result<pb::Issuance> {
+pub(in crate::grpc) fn render(
+    backend: &Backend,
+    packet: &Packet,
+    shows: Shows<'_>,
+) -> Result<pb::Issuance> {
     let row = &packet.row;
     let store = &backend.store;
     let openid = store.openid_of(row)?;
@@ -189,7 +193,10 @@ fn amt_type(kind: Kind) -> i32 {
     }
 }
 
-pub(super) fn render_attempt(attempt: &attempt::Model, row: &issuance::Model) -> pb::Attempt {
+pub(in crate::grpc) fn render_attempt(
+    attempt: &attempt::Model,
+    row: &issuance::Model,
+) -> pb::Attempt {
     let live = attempt.live_key.is_some();
     pb::Attempt {
         attempt_no: attempt.attempt_no,

@@ -12,6 +12,7 @@ use super::super::request::Call;
 use super::super::search::Named;
 use super::super::tx::{Fault, Tx};
 use super::Update;
+use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::{CampaignState, Verb};
 use crate::domain::id::{AppId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
@@ -71,6 +72,17 @@ impl Tx {
         {
             let text = format!("{} packets are issued already", before.issued_count);
             return Err(Error::field("stock_count", Reason::OutOfRange, text).into());
+        }
+        after.approve_send_above_fen = update
+            .approve_send_above
+            .unwrap_or(before.approve_send_above_fen);
+        after.approve_fund_above_fen = update
+            .approve_fund_above
+            .unwrap_or(before.approve_fund_above_fen);
+        if let Some(need) = loosened(&before, &after)
+            && let Some(refusal) = self.approved(call, &need, false).await?
+        {
+            return Err(refusal.into());
         }
         if let Some(texts) = &update.texts {
             let payer = self.account_of(before.shop_id, before.account_id).await?;
@@ -171,6 +183,11 @@ impl Tx {
                         "a budget holds at most 2^62 fen".to_owned(),
                     )
                 })?;
+            if let Some(need) = funded(&before, amount)
+                && let Some(refusal) = self.approved(call, &need, false).await?
+            {
+                return Err(refusal.into());
+            }
             return self
                 .keep_campaign(&before, after, "FUNDED", Some(posting), &call.actor)
                 .await;
@@ -214,6 +231,14 @@ impl Tx {
                 Column::CountsRecipients,
                 Expr::value(after.counts_recipients),
             )
+            .col_expr(
+                Column::ApproveSendAboveFen,
+                Expr::value(after.approve_send_above_fen),
+            )
+            .col_expr(
+                Column::ApproveFundAboveFen,
+                Expr::value(after.approve_fund_above_fen),
+            )
             .col_expr(Column::ActName, Expr::value(after.act_name.clone()))
             .col_expr(Column::GrantedFen, Expr::value(after.granted_fen))
             .col_expr(Column::DefundedFen, Expr::value(after.defunded_fen))
@@ -241,7 +266,11 @@ impl Tx {
     }
 
     /// A campaign of a shop, locked until the unit ends.
-    pub(super) async fn lock_campaign(&self, shop: ShopId, id: CampaignId) -> Result<Model, Fault> {
+    pub(in crate::store) async fn lock_campaign(
+        &self,
+        shop: ShopId,
+        id: CampaignId,
+    ) -> Result<Model, Fault> {
         let row = Entity::find_by_id(id)
             .filter(Column::ShopId.eq(shop))
             .lock_exclusive()
@@ -249,6 +278,50 @@ impl Tx {
             .await?;
         Ok(row.ok_or_else(|| missing::campaign(id))?)
     }
+}
+
+/// What a change needs a second person for: a bound on one person may be lowered by
+/// one, and raised or taken away by two.
+fn loosened(before: &Model, after: &Model) -> Option<Need> {
+    let looser = |was: Option<Fen>, is: Option<Fen>| match (was, is) {
+        (Some(was), Some(is)) => is > was,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let bounds = [
+        (before.approve_send_above_fen, after.approve_send_above_fen),
+        (before.approve_fund_above_fen, after.approve_fund_above_fen),
+    ];
+    let loosened = bounds.into_iter().any(|(was, is)| looser(was, is));
+    let words = |bound: Option<Fen>| bound.map_or("all".to_owned(), |fen| format!("{fen} yuan"));
+    loosened.then(|| Need {
+        rule: Rule::LoosenApproval,
+        shop: Some(before.shop_id),
+        campaign: Some(before.id),
+        issuance: None,
+        count: 0,
+        amount: Fen::ZERO,
+        summary: format!(
+            "let one person send up to {} and fund up to {} in campaign {}",
+            words(after.approve_send_above_fen),
+            words(after.approve_fund_above_fen),
+            before.code
+        ),
+    })
+}
+
+/// What funding needs a second person for.
+fn funded(campaign: &Model, amount: Fen) -> Option<Need> {
+    let bound = campaign.approve_fund_above_fen?;
+    (amount > bound).then(|| Need {
+        rule: Rule::FundAbove,
+        shop: Some(campaign.shop_id),
+        campaign: Some(campaign.id),
+        issuance: None,
+        count: 0,
+        amount,
+        summary: format!("fund campaign {} with {amount} yuan", campaign.code),
+    })
 }
 
 fn ended(id: CampaignId) -> Error {

@@ -74,6 +74,8 @@ impl Tx {
             paid_fen: Set(Fen::ZERO),
             caps: Set(draft.caps.to_json()?),
             counts_recipients: Set(draft.caps.bound_people()),
+            approve_send_above_fen: Set(draft.approve_send_above),
+            approve_fund_above_fen: Set(draft.approve_fund_above),
             version: Set(1),
             create_time: Set(now),
             update_time: Set(now),

@@ -47,6 +47,10 @@ pub struct Draft {
     pub scan_limit: i32,
     /// What one person, one day, one branch may get.
     pub caps: Caps,
+    /// A send of more than this takes two people.
+    pub approve_send_above: Option<Fen>,
+    /// Funding of more than this takes two people.
+    pub approve_fund_above: Option<Fen>,
 }
 
 /// What to change of a campaign; what is none stays.
@@ -64,6 +68,10 @@ pub struct Update {
     pub scan_limit: Option<i32>,
     /// New caps, all of them.
     pub caps: Option<Caps>,
+    /// A new bound on what one person may send, or none.
+    pub approve_send_above: Option<Option<Fen>>,
+    /// A new bound on what one person may fund, or none.
+    pub approve_fund_above: Option<Option<Fen>>,
     /// The version that the caller has read.
     pub version: Option<i64>,
 }
@@ -107,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// CAMPAIGN_NOT_FOUND, CAMPAIGN_ENDED, CAMPAIGN_STATE, ETAG_MISMATCH,
-    /// AMOUNT_OVERFLOW, BUDGET_IN_USE, field errors.
+    /// AMOUNT_OVERFLOW, BUDGET_IN_USE, APPROVAL_REQUIRED, APPROVAL_REJECTED, field errors.
     pub async fn change_campaign(
         &self,
         call: Call,
@@ -116,18 +124,21 @@ impl Store {
         change: Change,
     ) -> Result<Written<Campaign>> {
         let (end, store) = (call.end(), self.clone());
-        self.write_or_try(end, move |tx| {
+        let done = self.write_or_try(end, move |tx| {
             let (call, change, store) = (call.clone(), change.clone(), store.clone());
             Box::pin(async move {
                 let replayed = tx.claim_request(&call, id.0, None).await? != Claimed::New;
                 if !replayed {
-                    tx.change_campaign(&store, &call, shop, id, change).await?;
+                    let changed = tx.change_campaign(&store, &call, shop, id, change).await;
+                    if let Err(error) = tx.or_wait(&call, changed).await? {
+                        return Ok(Err(error));
+                    }
                 }
                 let row = tx.campaign(shop, id).await?;
-                Ok(Written { row, replayed })
+                Ok(Ok(Written { row, replayed }))
             })
-        })
-        .await
+        });
+        done.await?
     }
 }
 

@@ -1,8 +1,9 @@
-//! Calling systems.
+//! Who calls: systems and people.
 
 use sea_orm::entity::prelude::*;
 
 use crate::domain::Timestamp;
+use crate::domain::grant::PrincipalKind;
 use crate::domain::id::{AppId, ShopId};
 use crate::domain::text::Code;
 
@@ -17,7 +18,12 @@ pub struct Model {
     pub name: Code,
     /// The shop it means when it names none.
     pub default_shop_id: Option<ShopId>,
-    /// What it may do, as JSON of `domain::grant::Grant`.
+    /// A system or a person.
+    pub kind: PrincipalKind,
+    /// A person's roles, as JSON of `domain::role::Role`.
+    pub roles: String,
+    /// What it may do, as JSON of `domain::grant::Grant`; where a person may do what
+    /// the roles allow.
     pub grants: String,
     /// When it was made.
     pub create_time: Timestamp,

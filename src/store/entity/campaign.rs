@@ -66,6 +66,10 @@ pub struct Model {
     pub caps: String,
     /// Whether people are counted one by one.
     pub counts_recipients: bool,
+    /// A send of more than this takes two people.
+    pub approve_send_above_fen: Option<Fen>,
+    /// Funding of more than this takes two people.
+    pub approve_fund_above_fen: Option<Fen>,
     /// Counts its journal entries; also its etag.
     pub version: i64,
     /// When it was made.

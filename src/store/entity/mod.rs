@@ -5,6 +5,7 @@ pub mod account_pace;
 pub mod account_shop;
 pub mod api_key;
 pub mod app;
+pub mod approval;
 pub mod attempt;
 pub mod campaign;
 pub mod campaign_revision;

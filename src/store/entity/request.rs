@@ -1,4 +1,4 @@
-//! Which request ids were used for what.
+//! Which request ids were used for what, by whom: the record of every write.
 
 use sea_orm::entity::prelude::*;
 
@@ -26,6 +26,8 @@ pub struct Model {
     pub resource_id: i64,
     /// What a replay must say and no resource shows, as JSON.
     pub reply: Option<String>,
+    /// Who called, by name.
+    pub actor: String,
     /// When it was made.
     pub create_time: Timestamp,
 }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::entity::{issuance, provider_account};
+use super::entity::{campaign, issuance, provider_account};
 use super::request::Claimed;
 use super::tx::{End, Fault, Tx};
 use super::usage::Uses;
+use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::Standing;
 use crate::domain::cap::Caps;
 use crate::domain::id::{CampaignId, ShopId};
@@ -280,6 +281,10 @@ impl Unit<'_> {
         let uses = self.uses(command, &campaign, &prepared)?;
         self.judge_caps(&caps, &prepared, &uses, &mut refusals)
             .await?;
+        if let Some(need) = above(command, &campaign, sum, count) {
+            let look = !refusals.is_empty();
+            refusals.extend(self.tx.approved(&command.call, &need, look).await?);
+        }
         if !refusals.is_empty() {
             return Err(refused(refusals));
         }
@@ -332,6 +337,23 @@ impl Unit<'_> {
             ..standing
         }
     }
+}
+
+/// What a send needs a second person for.
+fn above(command: &Command, campaign: &campaign::Model, sum: Fen, count: i64) -> Option<Need> {
+    let bound = campaign.approve_send_above_fen?;
+    (sum > bound).then(|| Need {
+        rule: Rule::SendAbove,
+        shop: Some(command.shop),
+        campaign: Some(campaign.id),
+        issuance: None,
+        count,
+        amount: sum,
+        summary: format!(
+            "send {count} packets, {sum} yuan together, of campaign {}",
+            campaign.code
+        ),
+    })
 }
 
 fn refused(refusals: Vec<Error>) -> Fault {

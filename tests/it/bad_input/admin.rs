@@ -1,5 +1,6 @@
 //! AdminService.
 
+use hongbao::domain::role::Role;
 use hongbao::grpc::pb::{self, Permission};
 use tonic::Code;
 
@@ -114,14 +115,14 @@ async fn apps_and_keys(db: TestDb) {
     let made = refused!(table, admin.create_app, app, {
         "no name": |r| r.name.clear() => bad(&[("name", "FIELD_REQUIRED")]),
         "a name of 65": |r| r.name.push('n') => bad(&[("name", "ID_INVALID")]),
-        "a name that is taken": |r| r.name = "operator".into() => no(Code::AlreadyExists, "ALREADY_EXISTS"),
+        "a name that is taken": |r| r.name = "admin".into() => no(Code::AlreadyExists, "ALREADY_EXISTS"),
         "a default shop below zero": |r| r.default_shop_id = -1 => bad(&[("default_shop_id", "ID_INVALID")]),
         "#7 a default shop that is not there": |r| r.default_shop_id = 404 => no(Code::NotFound, "SHOP_NOT_FOUND"),
         "#7 a granted shop that is not there": |r| r.grants[0].shop_ids = vec![404] => no(Code::NotFound, "SHOP_NOT_FOUND"),
         "no grant": |r| r.grants.clear() => bad(&[("grants", "FIELD_REQUIRED")]),
         "21 grants": |r| r.grants.push(grant(&read, &[SHOP], false)) => bad(&[("grants", "BATCH_TOO_LARGE")]),
         "a grant of nothing": |r| r.grants[3].permissions.clear() => bad(&[("grants[3].permissions", "FIELD_REQUIRED")]),
-        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 14] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
+        "#37 an unknown permission": |r| r.grants[0].permissions = vec![1, 99] => bad(&[("grants[0].permissions[1]", "ENUM_UNKNOWN")]),
         "51 permissions, the last unknown": |r| { r.grants[0].permissions = vec![1; 50]; r.grants[0].permissions.push(99); }
             => bad(&[("grants[0].permissions", "BATCH_TOO_LARGE")]),
         "no shop": |r| r.grants[0].shop_ids.clear() => bad(&[("grants[0].shop_ids", "FIELD_REQUIRED")]),
@@ -157,7 +158,7 @@ async fn apps_and_keys(db: TestDb) {
 
 async fn stops(db: TestDb) {
     use pb::stop_scope::Scope;
-    let table = Table::start(db).await;
+    let table = Table::start(db).await.by_person(&[Role::Operator]).await;
     let scope = |scope| Some(pb::StopScope { scope: Some(scope) });
     let stop = pb::StopAllRequest {
         request_id: "stop".into(),

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/issuance.rs", include_str!("issuance.rs")),
     ("bad_input/kinds.rs", include_str!("kinds.rs")),
     ("bad_input/many.rs", include_str!("many.rs")),
+    ("bad_input/people.rs", include_str!("people.rs")),
     ("bad_input/pots.rs", include_str!("pots.rs")),
     ("bad_input/scans.rs", include_str!("scans.rs")),
     ("bad_input/searches.rs", include_str!("searches.rs")),
@@ -34,6 +35,12 @@ const FILES: &[(&str, &str)] = &[
     ("budget.rs", include_str!("../budget.rs")),
     ("packets/caps.rs", include_str!("../packets/caps.rs")),
     ("stops.rs", include_str!("../stops.rs")),
+    ("people.rs", include_str!("../people.rs")),
+    (
+        "people/approvals.rs",
+        include_str!("../people/approvals.rs"),
+    ),
+    ("people/reviews.rs", include_str!("../people/reviews.rs")),
     ("surface/pages.rs", include_str!("../surface/pages.rs")),
     ("surface.rs", include_str!("../surface.rs")),
 ];

@@ -16,6 +16,7 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         issuance_id,
         wx_group_id,
         shop_sub_id,
+        approval_id,
         ref uid,
         ..
     } = things.ours;
@@ -81,6 +82,24 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             reason: "r".into()
         }),
         "ListStops" => make!(ListStopsRequest {}),
+        "ListAudit" => make!(ListAuditRequest {}),
+        "ListReviews" => make!(ListReviewsRequest { shop_id }),
+        "ListApprovals" => make!(ListApprovalsRequest { shop_id }),
+        "CloseReview" => make!(CloseReviewRequest {
+            shop_id,
+            request_id,
+            validate_only,
+            issuance_id,
+            verdict: 1,
+            reason: "r".into()
+        }),
+        "DecideApproval" => make!(DecideApprovalRequest {
+            request_id,
+            validate_only,
+            approval_id,
+            approve: true,
+            reason: "r".into()
+        }),
         "GetProviderAccount" => make!(GetProviderAccountRequest { account_id }),
         "ListProviderAccounts" => make!(ListProviderAccountsRequest {}),
         "CreateApp" => {

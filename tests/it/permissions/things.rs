@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hongbao::domain::grant::Shops;
+use hongbao::domain::id::ShopId;
+use hongbao::domain::role::Role;
 use hongbao::grpc::{PERMISSIONS, pb};
 
-use crate::support::{Client, SHOP, TestApp};
+use crate::support::{Client, SHOP, TestApp, fact};
 
 /// The other tenant's shop, as long as the one that is nobody's.
 pub(super) const OTHER: i64 = 22_222;
@@ -19,6 +22,12 @@ pub(super) struct Own {
     pub(super) uid: String,
     pub(super) wx_group_id: i64,
     pub(super) shop_sub_id: i64,
+    pub(super) approval_id: i64,
+}
+
+/// Whether a permission speaks of the whole installation.
+pub(super) fn is_platform(permission: &str) -> bool {
+    permission.ends_with("_ADMIN") || permission == "PLATFORM_READ"
 }
 
 pub(super) struct Things {
@@ -30,6 +39,8 @@ pub(super) struct Things {
     with: BTreeMap<&'static str, String>,
     /// Keys that hold all others, everywhere.
     without: BTreeMap<&'static str, String>,
+    /// Keys of people, by the RPC that asks for one.
+    people: BTreeMap<&'static str, String>,
 }
 
 impl Things {
@@ -55,7 +66,7 @@ impl Things {
             if with.contains_key(name) {
                 continue;
             }
-            let platform = name.ends_with("_ADMIN");
+            let platform = is_platform(name);
             let shop_ids = if platform { vec![] } else { vec![SHOP] };
             let only = pb::Grant {
                 permissions: vec![*value],
@@ -73,7 +84,24 @@ impl Things {
             with.insert(*name, make_app(&client, vec![only]).await);
             without.insert(*name, make_app(&client, vec![rest]).await);
         }
+        let here = || Shops::Only(vec![ShopId(SHOP)]);
+        let people = BTreeMap::from([
+            (
+                "ResumeAll",
+                app.person_in("resumes", &[Role::Administrator], Shops::All)
+                    .await,
+            ),
+            (
+                "CloseReview",
+                app.person_in("closes", &[Role::Reviewer], here()).await,
+            ),
+            (
+                "DecideApproval",
+                app.person_in("decides", &[Role::Approver], here()).await,
+            ),
+        ]);
         Self {
+            people,
             client,
             account_id,
             ours,
@@ -81,6 +109,11 @@ impl Things {
             with,
             without,
         }
+    }
+
+    /// The key of somebody who may call an RPC and little else.
+    pub(super) fn key_for(&self, rpc: &str, permission: &str) -> &str {
+        self.people.get(rpc).unwrap_or(&self.with[permission])
     }
 
     pub(super) fn key_with(&self, permission: &str) -> &str {
@@ -104,6 +137,7 @@ impl Things {
             ("wx_group_id", self.theirs.wx_group_id.to_string()),
             ("wx_group_ids", self.theirs.wx_group_id.to_string()),
             ("shop_sub_id", self.theirs.shop_sub_id.to_string()),
+            ("approval_id", self.theirs.approval_id.to_string()),
         ]
     }
 
@@ -185,7 +219,19 @@ async fn own(client: &Client, shop_id: i64, account_id: i64, appid: &str) -> Own
         ..Default::default()
     };
     client.admin().create_branch(branch).await.unwrap();
+    let mut two = client.draft(shop_id, account_id, "two");
+    two.approve_fund_above_fen = Some(0);
+    let two = client.campaigns().create_campaign(two).await.unwrap();
+    let fund = pb::FundCampaignRequest {
+        shop_id,
+        request_id: client.fresh(),
+        campaign_id: two.into_inner().campaign.unwrap().campaign_id,
+        amount_fen: 100,
+        ..Default::default()
+    };
+    let waits = client.campaigns().fund_campaign(fund).await.unwrap_err();
     Own {
+        approval_id: fact(&waits, "approval_id").parse().unwrap(),
         wx_group_id,
         shop_sub_id,
         campaign_id,

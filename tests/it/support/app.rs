@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use hongbao::app::{self, Running};
 use hongbao::config::{Config, CredentialConfig};
+use hongbao::domain::grant::{Grant, PrincipalKind, Shops};
+use hongbao::domain::role::Role;
+use hongbao::domain::text::Code;
 use hongbao::simulator::{self, FaultTable, Simulator};
 use hongbao::store::Store;
+use hongbao::store::app::NewApp;
 
 use super::client::Client;
 use super::database::TestDb;
@@ -51,7 +55,7 @@ pub struct TestApp {
     pub simulator: Simulator,
     pub config: Config,
     pub db: TestDb,
-    /// Calls as the operator, who may do everything.
+    /// Calls as an app that may do everything.
     pub client: Client,
     pub key: String,
 }
@@ -97,8 +101,8 @@ impl TestApp {
             Some(key) => key.clone(),
             None => {
                 let (kept, key) = hongbao::service::identity::new_key();
-                let operator = app::operator("operator").unwrap();
-                running.store.found_app(operator, kept).await.unwrap();
+                let admin = app::almighty("admin").unwrap();
+                running.store.found_app(admin, kept).await.unwrap();
                 key
             }
         };
@@ -129,6 +133,38 @@ impl TestApp {
             client,
             key: self.key,
         }
+    }
+
+    /// Calls as a person in all shops.
+    pub async fn person(&self, name: &str, roles: &[Role]) -> Client {
+        let key = self.person_in(name, roles, Shops::All).await;
+        self.client.with_key(Some(&key))
+    }
+
+    /// The key of a person in some shops.
+    pub async fn person_in(&self, name: &str, roles: &[Role], shops: Shops) -> String {
+        let (kept, key) = hongbao::service::identity::new_key();
+        let person = NewApp {
+            kind: PrincipalKind::Operator,
+            name: Code::parse(name).unwrap(),
+            default_shop: None,
+            grants: vec![Grant {
+                permissions: Vec::new(),
+                shops,
+            }],
+            roles: roles.to_vec(),
+        };
+        self.store().found_app(person, kept).await.unwrap();
+        key
+    }
+
+    /// Calls as the same person with a further key.
+    pub async fn further_key(&self, name: &str) -> Client {
+        let (kept, key) = hongbao::service::identity::new_key();
+        let name = Code::parse(name).unwrap();
+        let made = self.store().new_operator_key(name, kept, true);
+        made.await.unwrap();
+        self.client.with_key(Some(&key))
     }
 
     pub fn store(&self) -> &Store {

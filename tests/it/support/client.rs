@@ -8,6 +8,7 @@ use hongbao::grpc::pb::admin_service_client::AdminServiceClient;
 use hongbao::grpc::pb::audience_service_client::AudienceServiceClient;
 use hongbao::grpc::pb::campaign_service_client::CampaignServiceClient;
 use hongbao::grpc::pb::issuance_service_client::IssuanceServiceClient;
+use hongbao::grpc::pb::review_service_client::ReviewServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -80,6 +81,10 @@ impl Client {
 
     pub fn issuances(&self) -> IssuanceServiceClient<Authorized> {
         IssuanceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn reviews(&self) -> ReviewServiceClient<Authorized> {
+        ReviewServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// A request id that no test has used.
@@ -294,6 +299,16 @@ pub fn reason(status: &Status) -> String {
         .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "hongbao");
     info.reason.clone()
+}
+
+/// A fact of a refusal.
+pub fn fact(status: &Status, name: &str) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    let found = info.metadata.get(name);
+    found
+        .unwrap_or_else(|| panic!("no {name}: {status:?}"))
+        .clone()
 }
 
 /// The field violations of a refusal: path and reason.

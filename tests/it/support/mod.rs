@@ -12,7 +12,7 @@ mod raw;
 
 pub use app::{Options, TestApp};
 pub use bytes::call;
-pub use client::{Client, SHOP, reason, texts, violations};
+pub use client::{Client, SHOP, fact, reason, texts, violations};
 pub use database::{Server, TestDb};
 pub use raw::{Counts, Raw};
 

@@ -179,6 +179,11 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE request SET resource_id = 777777 WHERE method = 'SendToUsers'", "777777"),
     breaks("request-has-its-effect", &[],
         "UPDATE request SET resource_id = 777777 WHERE method = 'SendRedPacket'", "777777"),
+    breaks("closed-by-two", &[],
+        "UPDATE journal SET kind = 'REVIEW_CLOSED' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND to_state = 'RECEIVED'", "{received}"),
+    breaks("closed-by-two", &["approval"],
+        "INSERT INTO approval (id, app_id, request_id, actor, method, fingerprint, issuance_id, rule, summary, packet_count, amount_fen, state, decided_by, decider, reason, create_time)
+         SELECT 777777, id, 'nobody-called', 'app:x', 'CloseReview', secret_hash, {received}, 'CLOSE_REVIEW', '', 1, 1, 'USED', id, '', '', 1 FROM (SELECT app_id AS id, secret_hash FROM api_key LIMIT 1) a", "777777"),
     breaks("one-tenant", &[],
         "UPDATE issuance SET shop_id = 2 WHERE id = {received}", "{received}"),
     breaks("one-tenant", &[],

@@ -1,0 +1,91 @@
+//! Cases that people decide: which packets they are, and what a verdict makes of one.
+
+use super::error::{Error, Reason, Result};
+use super::state::State;
+
+/// How a case ended, as people found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// No money left the merchant.
+    NotPaid,
+    /// The recipient has it.
+    Paid,
+    /// It came back to the merchant.
+    Refunded,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::NotPaid, Self::Paid, Self::Refunded];
+
+    /// Its name, as in the contract without prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotPaid => "NOT_PAID",
+            Self::Paid => "PAID",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// The state that it makes of a packet.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::NotPaid => State::Failed,
+            Self::Paid => State::Received,
+            Self::Refunded => State::Refunded,
+        }
+    }
+}
+
+/// Whether a packet waits for a person: in doubt for too long, or its provider
+/// contradicted itself. A packet that is under way again is not one's to decide.
+///
+/// # Errors
+/// NOT_IN_REVIEW.
+pub fn is_open(state: State, frozen: bool) -> Result<()> {
+    match state {
+        State::Review => Ok(()),
+        State::Received | State::Refunded | State::Failed | State::Sent | State::Refunding
+            if frozen =>
+        {
+            Ok(())
+        }
+        State::Queued
+        | State::Sending
+        | State::Unknown
+        | State::Sent
+        | State::Received
+        | State::Refunding
+        | State::Refunded
+        | State::Failed
+        | State::Cancelled => {
+            let text =
+                "this packet is not for a person to decide; only what is in REVIEW or frozen is";
+            Err(Error::new(Reason::NotInReview, text.to_owned()).fact("state", state.name()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_is_an_end() {
+        for verdict in Verdict::ALL {
+            assert!(verdict.state().is_final(), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_doubt_is_decided_by_people() {
+        for state in State::ALL {
+            assert_eq!(is_open(state, false).is_ok(), state == State::Review);
+        }
+        assert!(is_open(State::Failed, true).is_ok());
+        assert!(is_open(State::Queued, true).is_err());
+        assert!(is_open(State::Sending, true).is_err());
+    }
+}
