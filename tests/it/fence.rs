@@ -102,6 +102,22 @@ pub fn known(state: ProviderState) -> Answer {
     }))
 }
 
+/// Everything that is queued goes out without an answer, and then the provider says
+/// that it failed.
+pub async fn fail_all(app: &TestApp) {
+    loop {
+        let claimed = claim(app, Job::Send).await;
+        if claimed.is_empty() {
+            return;
+        }
+        let silence = || Answer::Send(SendOutcome::Unknown(Cause::Timeout));
+        for said in [silence as fn() -> Answer, || known(ProviderState::Failed)] {
+            let answers = claimed.iter().map(|packet| answer(packet, said()));
+            settle(app, answers.collect()).await;
+        }
+    }
+}
+
 async fn settle(app: &TestApp, settlements: Vec<Settlement>) -> Vec<Settled> {
     app.store().settle(settlements).await.unwrap()
 }

@@ -10,10 +10,11 @@ use super::{
     cancel, make_branch, make_group, packets, people, person, recipient, resend, scan,
     send_to_groups, stage, to_groups, uids, upsert,
 };
+use crate::fence::fail_all;
 use crate::support::{Client, Options, Raw, SHOP, TestApp, TestDb, on_both, reason, violations};
 
 on_both!(
-    exactly_the_cap_is_issued_and_again_after_withdrawals,
+    exactly_the_cap_is_issued_and_again_as_often,
     exactly_the_cap_is_issued_and_again_after_failures,
     whoever_has_enough_is_refused_alone,
     a_day_and_a_branch_refuse_the_whole,
@@ -113,14 +114,9 @@ fn to_one(client: &Client, campaign_id: i64, uid: &str) -> pb::SendToUsersReques
     }
 }
 
-/// Many calls for one person at once: the batches that were accepted. Each of the
-/// others says why not, of the whole or of the person.
-async fn storm(client: &Client, campaign: i64, uid: &str, due: &str) -> Vec<i64> {
-    storm_through(std::slice::from_ref(client), campaign, uid, due).await
-}
-
-/// The same through several servers in turn.
-async fn storm_through(clients: &[Client], campaign: i64, uid: &str, due: &str) -> Vec<i64> {
+/// Many calls for one person at once, through several servers in turn: the batches
+/// that were accepted. Each of the others says why not, of the whole or of the person.
+async fn storm(clients: &[Client], campaign: i64, uid: &str, due: &str) -> Vec<i64> {
     let calls = (0..ASKING).map(|n| {
         let client = clients[n % clients.len()].clone();
         let request = to_one(&client, campaign, uid);
@@ -142,8 +138,9 @@ async fn storm_through(clients: &[Client], campaign: i64, uid: &str, due: &str) 
     accepted
 }
 
-/// So many rounds of each cap, with withdrawals in between.
-pub(crate) async fn race(app: &TestApp, account: i64, rounds: usize) {
+/// So many rounds of each cap, with withdrawals and failures in between, through all
+/// servers that there are.
+async fn race(app: &TestApp, account: i64, clients: &[Client], rounds: usize) {
     let client = &app.client;
     let person = [("racer".to_owned(), "oRacer".to_owned())];
     client.make_people(SHOP, &app.appid(), &person).await;
@@ -151,21 +148,24 @@ pub(crate) async fn race(app: &TestApp, account: i64, rounds: usize) {
         for (name, caps, due) in raced() {
             let code = format!("{}-{round}", name.replace([' ', ','], "-"));
             let campaign = capped(client, account, &code, caps).await;
-            let accepted = storm(client, campaign, "racer", due).await;
+            let accepted = storm(clients, campaign, "racer", due).await;
             assert_eq!(accepted.len(), 7, "{name}, round {round}");
             for batch in &accepted[..3] {
                 cancel(client, *batch).await;
             }
-            let again = storm(client, campaign, "racer", due).await;
+            let again = storm(clients, campaign, "racer", due).await;
             assert_eq!(again.len(), 3, "{name}, round {round}, after withdrawals");
+            fail_all(app).await;
+            let again = storm(clients, campaign, "racer", due).await;
+            assert_eq!(again.len(), 7, "{name}, round {round}, after failures");
         }
     }
 }
 
-async fn exactly_the_cap_is_issued_and_again_after_withdrawals(db: TestDb) {
+async fn exactly_the_cap_is_issued_and_again_as_often(db: TestDb) {
     let (app, account) = idle(db).await;
     make_branch(&app.client, 5).await;
-    race(&app, account, 2).await;
+    race(&app, account, std::slice::from_ref(&app.client), 2).await;
     app.assert_sound().await;
     app.stop().await;
 }
@@ -578,19 +578,10 @@ fn two_servers_hold_one_cap() {
         let (app, account) = idle(TestDb::postgres()).await;
         let client = &app.client;
         make_branch(client, 5).await;
-        let racer = [("racer".to_owned(), "oRacer".to_owned())];
-        client.make_people(SHOP, &app.appid(), &racer).await;
         let second = hongbao::app::start(&app.config).await.unwrap();
         let other = Client::connect(second.grpc_addr, &app.key).await;
         let clients = [client.clone(), other];
-        for round in 0..6 {
-            for (name, caps, due) in raced() {
-                let code = format!("{}-{round}", name.replace([' ', ','], "-"));
-                let campaign = capped(client, account, &code, caps).await;
-                let accepted = storm_through(&clients, campaign, "racer", due).await;
-                assert_eq!(accepted.len(), 7, "{name}, round {round}");
-            }
-        }
+        race(&app, account, &clients, 4).await;
         second.shutdown().await;
         app.assert_sound().await;
         app.stop().await;
@@ -607,12 +598,25 @@ fn two_hundred_rounds_on_both_databases() {
         for db in [TestDb::sqlite(), TestDb::postgres()] {
             let (app, account) = idle(db).await;
             make_branch(&app.client, 5).await;
+            let mut clients = vec![app.client.clone()];
+            // SQLite has one process.
+            let second = match app.db.url.starts_with("sqlite") {
+                true => None,
+                false => Some(hongbao::app::start(&app.config).await.unwrap()),
+            };
+            if let Some(second) = &second {
+                clients.push(Client::connect(second.grpc_addr, &app.key).await);
+            }
             let since = std::time::Instant::now();
-            race(&app, account, rounds).await;
+            race(&app, account, &clients, rounds).await;
+            if let Some(second) = second {
+                second.shutdown().await;
+            }
             app.assert_sound().await;
             println!(
-                "{}: {rounds} rounds of {} caps, {ASKING} asking for {CAP}: exactly {CAP}, and 3 again after 3 withdrawals; {:.0?}",
+                "{}, {} server(s): {rounds} rounds of {} caps, {ASKING} asking for {CAP}: exactly {CAP}, 3 again after 3 withdrawals, 7 again after 7 failures; {:.0?}",
                 app.db.url.split(':').next().unwrap_or_default(),
+                clients.len(),
                 raced().len(),
                 since.elapsed()
             );

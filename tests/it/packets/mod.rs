@@ -14,6 +14,7 @@ mod scans;
 mod searching;
 mod secrecy;
 mod sends;
+mod verdicts;
 
 use std::time::Duration;
 

@@ -96,6 +96,12 @@ async fn a_large_send_takes_two_people(db: TestDb) {
     );
     assert_eq!(listed[0].request_id, large.request_id);
     decide(&bob, approval, true).await.unwrap();
+    // A trial of it is accepted now, and uses nothing up.
+    let trial = pb::SendToUsersRequest {
+        validate_only: true,
+        ..large.clone()
+    };
+    client.issuances().send_to_users(trial).await.unwrap();
     // What the same name asks for now is not what was approved.
     let mut other = large.clone();
     other.uids.push("u9".into());
