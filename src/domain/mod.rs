@@ -23,6 +23,7 @@ pub mod money;
 pub mod number;
 pub mod outcome;
 pub mod packet;
+pub mod plan;
 pub mod quota;
 pub mod review;
 pub mod role;

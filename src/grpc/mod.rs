@@ -16,6 +16,7 @@ pub mod issuance;
 pub mod layer;
 pub mod page;
 pub mod parse;
+mod plan;
 pub mod review;
 pub mod server;
 pub mod status;

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::domain::Result;
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::plan::Scope;
 use crate::domain::stop::Kind;
 use crate::store::Store;
 
@@ -21,7 +22,12 @@ impl Halt {
     pub async fn read(&self, store: &Store) -> Result<()> {
         let stops = store.stops().await?;
         let stops = stops.into_iter().map(|row| (row.scope, row.subject));
-        let stops = stops.collect();
+        let tripped = store.tripped().await?;
+        let tripped = tripped
+            .into_iter()
+            .filter(|row| row.scope == Scope::Account);
+        let tripped = tripped.map(|row| (Kind::Account, row.subject));
+        let stops = stops.chain(tripped).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = stops;
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
+use crate::domain::plan::Scope;
 use crate::domain::schedule::Job;
 use crate::store::Store;
 use crate::telemetry::{Metrics, metrics};
@@ -46,6 +47,11 @@ async fn sample(store: &Store, metrics: &Metrics) -> crate::domain::Result<()> {
     metrics.review(count.unsigned_abs(), age(oldest));
     let (count, oldest) = store.approvals_waiting().await?;
     metrics.approvals(count.unsigned_abs(), age(oldest));
+    let tripped = store.tripped().await?;
+    for scope in [Scope::Account, Scope::Campaign] {
+        let count = tripped.iter().filter(|row| row.scope == scope).count();
+        metrics.money_breaker(scope.name(), count.try_into().unwrap_or(u64::MAX));
+    }
     for (account, open) in store.breakers().await? {
         metrics.provider_breaker(account.0, open);
     }

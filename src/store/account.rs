@@ -10,12 +10,14 @@ use sea_orm::{
 use super::Store;
 use super::breaker::set_breaker;
 use super::entity::provider_account::{Column, Entity, Model};
-use super::entity::{account_shop, shop};
+use super::entity::{account_shop, money_breaker, shop};
+use super::money_breaker::breaker_of;
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
 use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::packet::Capability;
+use crate::domain::plan::{self, SpendPlan};
 use crate::domain::stop::Scope;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Error, Fen, Reason, Result, missing};
@@ -53,6 +55,8 @@ pub struct NewAccount {
     pub confirm_refusals: bool,
     /// What it can do beside sending to one openid.
     pub capabilities: Vec<Capability>,
+    /// What it is planned to spend.
+    pub plan: Option<SpendPlan>,
 }
 
 /// What to change of an account; what is none stays.
@@ -82,6 +86,8 @@ pub struct AccountUpdate {
     pub remove_capabilities: Vec<Capability>,
     /// Whether to close the breaker.
     pub close_breaker: bool,
+    /// A new plan of what it spends, or none.
+    pub plan: Option<Option<SpendPlan>>,
 }
 
 /// An account with the shops that it is granted to.
@@ -93,6 +99,8 @@ pub struct Account {
     pub shops: Vec<ShopId>,
     /// What counts against today's quota.
     pub used: Used,
+    /// Its money breaker, if it has a plan.
+    pub breaker: Option<money_breaker::Model>,
 }
 
 impl Store {
@@ -236,6 +244,9 @@ impl Tx {
         }
         self.insert_pace(id).await?;
         self.insert_stop(Scope::Account(id)).await?;
+        if new.plan.is_some() {
+            self.set_plan(plan::Scope::Account, id.0, new.plan).await?;
+        }
         self.grant_shops(id, &new.shops).await?;
         Ok(Written {
             row: account(self, id, self.now().beijing_day()).await?,
@@ -284,6 +295,9 @@ impl Tx {
         able.retain(|known| !update.remove_capabilities.contains(known));
         change = change.col_expr(Column::Capabilities, Expr::value(json(&able)?));
         change.exec(self).await?;
+        if let Some(plan) = update.plan {
+            self.set_plan(plan::Scope::Account, id.0, plan).await?;
+        }
         if update.close_breaker {
             set_breaker(self, id, None, None, 0).await?;
         }
@@ -334,6 +348,7 @@ async fn whole(db: &impl sea_orm::ConnectionTrait, row: Model, day: i64) -> Resu
     Ok(Account {
         shops: shops_of(db, row.id).await?,
         used: super::quota::used_of_account(db, row.id, day).await?,
+        breaker: breaker_of(db, plan::Scope::Account, row.id.0).await?,
         row,
     })
 }

@@ -32,6 +32,7 @@ pub mod issue;
 mod journal;
 pub mod list;
 pub mod lock;
+pub mod money_breaker;
 pub mod packets;
 pub mod page;
 mod quota;

@@ -11,10 +11,13 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, Query
 use super::Store;
 use super::entity::issuance;
 use super::entity::stop::{ActiveModel, Column, Entity, Model};
+use super::money_breaker::breaker_of;
 use super::read::Tally;
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, to_error};
+use crate::domain::approval::{Need, Rule};
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::plan;
 use crate::domain::schedule::Job;
 use crate::domain::stop::{self, Kind, Scope};
 use crate::domain::{Error, Fen, Reason, Result, State, missing};
@@ -44,7 +47,8 @@ impl Store {
     ///
     /// # Errors
     /// SHOP_NOT_FOUND, ACCOUNT_NOT_FOUND; SECOND_APPROVER_REQUIRED: whoever stopped
-    /// it cannot let it go on.
+    /// it cannot let it go on; APPROVAL_REQUIRED, APPROVAL_REJECTED: the account's money
+    /// breaker has tripped.
     pub async fn stop(
         &self,
         call: Call,
@@ -53,22 +57,28 @@ impl Store {
         reason: String,
     ) -> Result<Written<Stopped>> {
         let end = call.end();
-        self.write_or_try(end, move |tx| {
+        let done = self.write_or_try(end, move |tx| {
             let (call, reason) = (call.clone(), reason.clone());
             Box::pin(async move {
                 let (_, subject) = scope.key();
                 let replayed = tx.claim_request(&call, subject, None).await? != Claimed::New;
                 let before = tx.lock_stop(scope).await?;
+                if let (false, false, Scope::Account(id)) = (replayed, stopped, scope) {
+                    let gone_on = tx.let_account_go_on(&call, id).await;
+                    if let Err(error) = tx.or_wait(&call, gone_on).await? {
+                        return Ok(Err(error));
+                    }
+                }
                 if !replayed && before.stopped != stopped {
                     tx.turn_stop(&call, &before, stopped, reason).await?;
                 }
                 let row = tx.lock_stop(scope).await?;
                 let left = tx.left(scope).await?;
                 let row = Stopped { row, left };
-                Ok(Written { row, replayed })
+                Ok(Ok(Written { row, replayed }))
             })
-        })
-        .await
+        });
+        done.await?
     }
 
     /// What is stopped now, with what each stop leaves.
@@ -125,6 +135,27 @@ impl Tx {
             .exec(self)
             .await?;
         Ok(())
+    }
+
+    /// An account whose money breaker has tripped goes on by two people.
+    async fn let_account_go_on(&self, call: &Call, id: AccountId) -> Result<(), Fault> {
+        let breaker = breaker_of(self, plan::Scope::Account, id.0).await?;
+        let Some(why) = breaker.and_then(|row| row.trip_reason) else {
+            return Ok(());
+        };
+        let need = Need {
+            rule: Rule::BreakerTripped,
+            shop: None,
+            campaign: None,
+            issuance: None,
+            count: 0,
+            amount: Fen::ZERO,
+            summary: format!("let account {id} go on, whose money breaker has tripped ({why})"),
+        };
+        if let Some(refusal) = self.approved(call, &need, false).await? {
+            return Err(refusal.into());
+        }
+        self.clear_trip(plan::Scope::Account, id.0).await
     }
 
     /// The row of something that can be stopped from now on.
@@ -202,7 +233,10 @@ impl Tx {
             .all(self)
             .await?;
         let refusal = |row: Model| stop::refusal(row.scope, row.subject, &row.reason);
-        Ok(rows.into_iter().map(refusal).collect())
+        let breaker = breaker_of(self, plan::Scope::Account, account.0).await?;
+        let tripped = breaker.and_then(|row| row.trip_reason);
+        let tripped = tripped.map(|why| plan::refusal(plan::Scope::Account, account.0, &why));
+        Ok(rows.into_iter().map(refusal).chain(tripped).collect())
     }
 
     /// What is on its way, in doubt, and queued within a scope.

@@ -162,6 +162,12 @@ pub const CHECKS: &[Check] = &[
                 'SENT>RECEIVED', 'SENT>REFUNDING', 'SENT>REFUNDED', 'SENT>REVIEW', 'REFUNDING>REFUNDED', 'REFUNDING>REVIEW')",
     },
     Check {
+        name: "tripped-is-held-back",
+        rule: "a campaign whose money breaker has tripped issues and sends nothing",
+        sql: "SELECT c.id AS id FROM campaign c JOIN money_breaker b ON b.scope = 'CAMPAIGN' AND b.subject = c.id
+              WHERE b.trip_time IS NOT NULL AND c.state = 'ACTIVE'",
+    },
+    Check {
         name: "closed-by-two",
         rule: "a case that was closed by hand ended, by a call of one person that another has approved",
         sql: "SELECT j.aggregate_id AS id FROM journal j WHERE j.aggregate = 'ISSUANCE' AND j.kind = 'REVIEW_CLOSED'

@@ -15,6 +15,7 @@
 //! | `hongbao.approval.oldest_age` | `hongbao_approval_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
 //! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
+//! | `hongbao.money_breaker.tripped` | `hongbao_money_breaker_tripped` | gauge | `scope` |
 //! | `hongbao.quota.waits` | `hongbao_quota_waits_total` | counter | `quota` |
 //! | `hongbao.rate_limited` | `hongbao_rate_limited_total` | counter | `app_id` |
 //!
@@ -79,6 +80,7 @@ struct Inner {
     review_depth: Gauge<u64>,
     review_age: Gauge<f64>,
     approval_depth: Gauge<u64>,
+    money_breakers: Gauge<u64>,
     approval_age: Gauge<f64>,
     exchange: Histogram<f64>,
     breaker: Gauge<u64>,
@@ -182,6 +184,12 @@ impl Metrics {
             .record(oldest_age.as_secs_f64(), &attributes);
     }
 
+    /// How many campaigns or accounts have left their plan and are held back.
+    pub fn money_breaker(&self, scope: &'static str, tripped: u64) {
+        let attributes = [KeyValue::new("scope", scope)];
+        self.0.money_breakers.record(tripped, &attributes);
+    }
+
     /// How many calls wait for a second person, and since when the oldest does.
     pub fn approvals(&self, depth: u64, oldest_age: Duration) {
         self.0.approval_depth.record(depth, &[]);
@@ -278,6 +286,11 @@ impl Inner {
                 meter,
                 "hongbao.review.oldest_age",
                 "How long the oldest review waits.",
+            ),
+            money_breakers: gauge(
+                meter,
+                "hongbao.money_breaker.tripped",
+                "Money breakers that have tripped.",
             ),
             approval_depth: gauge(
                 meter,

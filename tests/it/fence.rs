@@ -110,8 +110,11 @@ pub async fn fail_all(app: &TestApp) {
         if claimed.is_empty() {
             return;
         }
-        let silence = || Answer::Send(SendOutcome::Unknown(Cause::Timeout));
-        for said in [silence as fn() -> Answer, || known(ProviderState::Failed)] {
+        let said: [fn() -> Answer; 2] = [
+            || Answer::Send(SendOutcome::Unknown(Cause::Timeout)),
+            || known(ProviderState::Failed),
+        ];
+        for said in said {
             let answers = claimed.iter().map(|packet| answer(packet, said()));
             settle(app, answers.collect()).await;
         }

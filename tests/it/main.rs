@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod breaker;
 mod budget;
 mod chaos;
 mod coverage;

@@ -22,14 +22,18 @@ fn decision(client: &Client, approval_id: i64, approve: bool) -> pb::DecideAppro
     }
 }
 
-async fn decide(client: &Client, approval_id: i64, approve: bool) -> Result<pb::Approval, Status> {
+pub async fn decide(
+    client: &Client,
+    approval_id: i64,
+    approve: bool,
+) -> Result<pb::Approval, Status> {
     let request = decision(client, approval_id, approve);
     let done = client.reviews().decide_approval(request).await?;
     Ok(done.into_inner().approval.unwrap())
 }
 
 /// The approval that a refusal says to wait for.
-fn waits_for(status: &Status) -> i64 {
+pub fn waits_for(status: &Status) -> i64 {
     assert_eq!(reason(status), "APPROVAL_REQUIRED", "{status:?}");
     fact(status, "approval_id").parse().unwrap()
 }

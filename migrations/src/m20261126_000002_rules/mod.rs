@@ -3,6 +3,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
+mod breakers;
 mod caps;
 mod people;
 mod quotas;
@@ -25,7 +26,7 @@ impl MigrationTrait for Migration {
         super::run(
             manager,
             sqlite,
-            &[caps::UP, quotas::UP, stops::UP, people::UP],
+            &[caps::UP, quotas::UP, stops::UP, people::UP, breakers::UP],
         )
         .await
     }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb,
+    Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb, plan,
 };
 use crate::domain::id::AccountId;
 use crate::domain::machine::Protocol;
@@ -107,7 +107,9 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     let quotas = parse_quotas(fields, [r.openid_day_count, r.openid_day_fen, r.day_fen]);
     let asked = parse_capabilities(fields, "capabilities", &r.capabilities);
     let [openid_day_count, openid_day_fen, day_fen] = quotas;
+    let plan = plan::parse(fields, r.plan.as_ref());
     Some(NewAccount {
+        plan: plan?,
         protocol: protocol?.name(),
         mch_id: mch_id?,
         credential: credential?,
@@ -199,7 +201,16 @@ pub(super) async fn update_account(
         [r.openid_day_count, r.openid_day_fen, r.day_fen],
     );
     let [openid_day_count, openid_day_fen, day_fen] = quotas.map(Option::flatten);
+    if r.clear_plan && r.plan.is_some() {
+        let text = "take the plan away, or bring a new one";
+        fields.bad("clear_plan", Reason::FieldNotAllowed, text);
+    }
+    let plan = match (&r.plan, r.clear_plan) {
+        (None, false) => None,
+        (raw, _) => plan::parse(&mut fields, raw.as_ref()),
+    };
     let update = AccountUpdate {
+        plan,
         openid_day_count,
         openid_day_fen: openid_day_fen.map(Fen),
         day_fen: day_fen.map(Fen),
@@ -268,5 +279,6 @@ pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {
             probe_time: convert::optional_time(row.breaker_until),
         }),
         create_time: convert::time(row.create_time),
+        money_breaker: plan::render(account.breaker.as_ref()),
     })
 }

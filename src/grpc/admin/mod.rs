@@ -7,7 +7,7 @@ use super::call::parse_call;
 use super::parse::Fields;
 use super::pb::admin_service_server::AdminService;
 use super::server::Backend;
-use super::{convert, page, pb, status};
+use super::{convert, page, pb, plan, status};
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::{Reason, Result};
 use crate::store::page::Page;

@@ -2,10 +2,11 @@
 
 use super::{Backend, Caller, Fields, convert, parse_call, pb};
 use crate::domain::id::{AccountId, ShopId};
+use crate::domain::plan;
 use crate::domain::stop::{Kind, Scope};
 use crate::domain::{Reason, Result};
 use crate::store::Call;
-use crate::store::entity::stop;
+use crate::store::entity::{money_breaker, stop};
 use crate::store::read::Tally;
 use crate::store::request::Written;
 use crate::store::stop::Stopped;
@@ -67,8 +68,13 @@ pub(super) async fn resume(
 
 pub(super) async fn list(backend: &Backend) -> Result<pb::ListStopsResponse> {
     let found = backend.store.stops().await?;
+    let tripped = backend.store.tripped().await?;
+    let tripped = tripped
+        .iter()
+        .filter(|row| row.scope == plan::Scope::Account);
+    let tripped = tripped.map(render_tripped);
     Ok(pb::ListStopsResponse {
-        stops: found.iter().map(render).collect(),
+        stops: found.iter().map(render).chain(tripped).collect(),
     })
 }
 
@@ -119,6 +125,18 @@ fn render(row: &stop::Model) -> pb::Stop {
         reason: row.reason.clone(),
         actor: row.actor.clone(),
         update_time: convert::time(row.update_time),
+    }
+}
+
+/// An account that its money breaker holds back reads like one that was stopped.
+fn render_tripped(row: &money_breaker::Model) -> pb::Stop {
+    let scope = pb::stop_scope::Scope::AccountId(row.subject);
+    pb::Stop {
+        scope: Some(pb::StopScope { scope: Some(scope) }),
+        stopped: true,
+        reason: row.trip_reason.clone().unwrap_or_default(),
+        actor: "breaker".to_owned(),
+        update_time: convert::optional_time(row.trip_time),
     }
 }
 

@@ -7,7 +7,7 @@ use super::call::{body, call, parse_call};
 use super::parse::Fields;
 use super::pb::campaign_service_server::CampaignService;
 use super::server::Backend;
-use super::{convert, page, pb, status};
+use super::{convert, page, pb, plan, status};
 use crate::domain::campaign::Verb;
 use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::ledger::Posting;

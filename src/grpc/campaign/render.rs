@@ -1,6 +1,6 @@
 //! Campaigns on the wire.
 
-use super::{caps, convert, pb};
+use super::{caps, convert, pb, plan};
 use crate::domain::Result;
 use crate::domain::text::Texts;
 use crate::store::campaign::Campaign;
@@ -34,6 +34,7 @@ pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
         update_time: convert::time(row.update_time),
         approve_send_above_fen: row.approve_send_above_fen.map(|fen| fen.0),
         approve_fund_above_fen: row.approve_fund_above_fen.map(|fen| fen.0),
+        money_breaker: plan::render(campaign.breaker.as_ref()),
         caps: Some(caps::render(&row.caps()?)),
     })
 }

@@ -1,6 +1,6 @@
 //! Reading what a campaign is to be, or to become.
 
-use super::{Backend, Caller, Fields, Write, body, caps, convert, parse_call, pb};
+use super::{Backend, Caller, Fields, Write, body, caps, convert, parse_call, pb, plan};
 use crate::domain::amount::{AmountRule, AmountType};
 use crate::domain::campaign::CampaignKind;
 use crate::domain::id::{AccountId, ShopId};
@@ -16,7 +16,7 @@ const STOCK_MAX: i64 = 1_000_000_000;
 const SEND_BOUND: &str = "approve_send_above_fen";
 const FUND_BOUND: &str = "approve_fund_above_fen";
 /// What an update can name.
-const PATHS: &str = "texts, start_time, end_time, stock_count, scan_limit, caps, approve_send_above_fen, approve_fund_above_fen";
+const PATHS: &str = "texts, start_time, end_time, stock_count, scan_limit, caps, plan, approve_send_above_fen, approve_fund_above_fen";
 /// Packets that one person may get by scanning, at most.
 const SCAN_LIMIT_MAX: i64 = 1_000;
 
@@ -90,7 +90,9 @@ fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest)
     let caps = caps::parse(fields, r.caps.as_ref());
     let send = parse_bound(fields, r.approve_send_above_fen, SEND_BOUND);
     let fund = parse_bound(fields, r.approve_fund_above_fen, FUND_BOUND);
+    let plan = plan::parse(fields, r.plan.as_ref());
     Some(Draft {
+        plan: plan?,
         approve_send_above: send?,
         approve_fund_above: fund?,
         caps: caps?,
@@ -250,6 +252,7 @@ fn parse_update(fields: &mut Fields, r: &pb::UpdateCampaignRequest) -> Option<Up
                 update.stock = stock.map(|count| Some(count).filter(|count| *count > 0));
             }
             "caps" => update.caps = caps::parse(fields, r.caps.as_ref()),
+            "plan" => update.plan = plan::parse(fields, r.plan.as_ref()),
             SEND_BOUND => {
                 update.approve_send_above = parse_bound(fields, r.approve_send_above_fen, path);
             }

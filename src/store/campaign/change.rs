@@ -8,6 +8,7 @@ use super::super::Store;
 use super::super::entity::campaign::{Column, Entity, Model};
 use super::super::entity::search_gram::Kind;
 use super::super::journal::campaign_entry;
+use super::super::money_breaker::breaker_of;
 use super::super::request::Call;
 use super::super::search::Named;
 use super::super::tx::{Fault, Tx};
@@ -18,6 +19,7 @@ use crate::domain::id::{AppId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
 use crate::domain::number::Seed;
+use crate::domain::plan::Scope;
 use crate::domain::split::split;
 use crate::domain::state::Position;
 use crate::domain::{Error, Fen, Reason, account, missing};
@@ -84,6 +86,9 @@ impl Tx {
         {
             return Err(refusal.into());
         }
+        if let Some(plan) = update.plan {
+            self.set_plan(Scope::Campaign, before.id.0, plan).await?;
+        }
         if let Some(texts) = &update.texts {
             let payer = self.account_of(before.shop_id, before.account_id).await?;
             account::accepts(
@@ -126,6 +131,9 @@ impl Tx {
         if state == before.state {
             return Ok(());
         }
+        if state == CampaignState::Active {
+            self.let_go_on(call, &before).await?;
+        }
         if let (CampaignState::Draft, CampaignState::Active, Some(pot)) =
             (before.state, state, before.pot_fen)
         {
@@ -142,6 +150,30 @@ impl Tx {
         };
         self.keep_campaign(&before, after, kind, None, &call.actor)
             .await
+    }
+
+    /// A campaign whose money breaker has tripped goes on by two people.
+    async fn let_go_on(&self, call: &Call, before: &Model) -> Result<(), Fault> {
+        let breaker = breaker_of(self, Scope::Campaign, before.id.0).await?;
+        let Some(why) = breaker.and_then(|row| row.trip_reason) else {
+            return Ok(());
+        };
+        let need = Need {
+            rule: Rule::BreakerTripped,
+            shop: Some(before.shop_id),
+            campaign: Some(before.id),
+            issuance: None,
+            count: 0,
+            amount: Fen::ZERO,
+            summary: format!(
+                "let campaign {} go on, whose money breaker has tripped ({why})",
+                before.code
+            ),
+        };
+        if let Some(refusal) = self.approved(call, &need, false).await? {
+            return Err(refusal.into());
+        }
+        self.clear_trip(Scope::Campaign, before.id.0).await
     }
 
     /// The shares of a campaign's pot: a shuffled list, fixed when it opens.

@@ -13,6 +13,7 @@ use super::super::tx::{Fault, Tx, is_duplicate};
 use super::{Campaign, Draft};
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::id::{AccountId, CampaignId, ShopId};
+use crate::domain::plan::Scope;
 use crate::domain::text::{Appid, Texts};
 use crate::domain::{Error, Fen, Reason, Result, account, missing};
 
@@ -88,6 +89,9 @@ impl Tx {
             });
         }
         self.insert_revision(id, 1, &draft.texts).await?;
+        if draft.plan.is_some() {
+            self.set_plan(Scope::Campaign, id.0, draft.plan).await?;
+        }
         self.name_all(&[Named {
             shop: draft.shop,
             kind: Kind::Campaign,

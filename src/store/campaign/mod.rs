@@ -3,6 +3,7 @@
 
 use super::Store;
 use super::entity::campaign::Model;
+use super::entity::money_breaker;
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
 use crate::domain::amount::AmountRule;
@@ -10,6 +11,7 @@ use crate::domain::campaign::{CampaignKind, Verb};
 use crate::domain::cap::Caps;
 use crate::domain::id::{AccountId, CampaignId, ShopId};
 use crate::domain::ledger::Posting;
+use crate::domain::plan::SpendPlan;
 use crate::domain::text::{Appid, Code, Texts};
 use crate::domain::{Fen, Result, Timestamp};
 
@@ -51,6 +53,8 @@ pub struct Draft {
     pub approve_send_above: Option<Fen>,
     /// Funding of more than this takes two people.
     pub approve_fund_above: Option<Fen>,
+    /// What it is planned to spend.
+    pub plan: Option<SpendPlan>,
 }
 
 /// What to change of a campaign; what is none stays.
@@ -70,6 +74,8 @@ pub struct Update {
     pub caps: Option<Caps>,
     /// A new bound on what one person may send, or none.
     pub approve_send_above: Option<Option<Fen>>,
+    /// A new plan of what it spends, or none.
+    pub plan: Option<Option<SpendPlan>>,
     /// A new bound on what one person may fund, or none.
     pub approve_fund_above: Option<Option<Fen>>,
     /// The version that the caller has read.
@@ -83,6 +89,8 @@ pub struct Campaign {
     pub row: Model,
     /// The texts of its revision.
     pub texts: Texts,
+    /// Its money breaker, if it has a plan.
+    pub breaker: Option<money_breaker::Model>,
 }
 
 /// What an operator does to a campaign.

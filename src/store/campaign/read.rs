@@ -6,11 +6,13 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::super::Store;
 use super::super::entity::{campaign, campaign_revision, issuance};
+use super::super::money_breaker::breaker_of;
 use super::super::page::{Page, page_query};
 use super::super::read::{Tally, tally};
 use super::super::tx::{End, Fault, Tx, to_error};
 use super::Campaign;
 use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::plan::Scope;
 use crate::domain::search::Keyword;
 use crate::domain::{Error, Fen, Result, State, missing};
 
@@ -34,7 +36,12 @@ async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<C
     let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
     let texts = serde_json::from_str(&revision.texts)
         .map_err(|e| Error::internal("stored texts are no JSON", e))?;
-    Ok(Campaign { row, texts })
+    let breaker = breaker_of(db, Scope::Campaign, row.id.0).await?;
+    Ok(Campaign {
+        row,
+        texts,
+        breaker,
+    })
 }
 
 impl Tx {

@@ -113,7 +113,8 @@ impl Store {
                     Job::Send => {
                         let (withdrawn, rows) = tx.split_withdrawn(due).await?;
                         claims.cancelled = u64::try_from(withdrawn.len()).unwrap_or(u64::MAX);
-                        let fitting = tx.within_quota(&store, &account, rows).await?;
+                        let mut fitting = tx.within_quota(&store, &account, rows).await?;
+                        fitting.rows = tx.within_plan(account.id, fitting.rows).await?;
                         claims.waiting.clone_from(&fitting.waiting);
                         let sent = tx.begin_send(&account, fitting, ids, until).await?;
                         for (reason, rows) in withdrawn.by_reason() {

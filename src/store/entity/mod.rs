@@ -17,6 +17,7 @@ pub mod issuance;
 pub mod issuance_batch;
 pub mod issuance_receipt;
 pub mod journal;
+pub mod money_breaker;
 pub mod provider_account;
 pub mod provider_exchange;
 pub mod quota_usage;

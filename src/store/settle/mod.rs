@@ -15,6 +15,7 @@ use super::Store;
 use super::batch::BatchMoves;
 use super::entity::{attempt, issuance, provider_exchange};
 use super::journal::insert_all;
+use super::money_breaker::AllEnds;
 use super::tx::{Fault, Tx};
 use crate::domain::id::{AttemptId, CampaignId, ExchangeId, IssuanceId};
 use crate::domain::ledger::{BudgetDelta, Posting};
@@ -145,7 +146,7 @@ impl Tx {
         let mut books: BTreeMap<CampaignId, (BudgetDelta, i64)> = BTreeMap::new();
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
         let (mut receipts, mut shares, mut moves) = (Vec::new(), Vec::new(), BatchMoves::default());
-        let mut uncounted = Vec::new();
+        let (mut uncounted, mut ends) = (Vec::new(), AllEnds::default());
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
             let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
@@ -188,6 +189,7 @@ impl Tx {
             }
             entries.extend(self.entries_of(row, &step, postings));
             moves.add(row, step.state, row.attempt_count);
+            ends.add(row, step.state);
             self.move_attempt(store, settlement, attempt, &step).await?;
             receipts.extend(receipt_rows(store, settlement, row, attempt)?);
             self.move_issuance(settlement, row, &step).await?;
@@ -200,6 +202,7 @@ impl Tx {
         self.count_moves(moves).await?;
         let uses = self.uses_of(uncounted.iter()).await?;
         self.give_uses_back(uses).await?;
+        self.count_ends(ends).await?;
         for (campaign, (delta, unissued)) in books {
             self.book(campaign, delta, unissued).await?;
         }

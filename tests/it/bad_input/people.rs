@@ -7,7 +7,7 @@ use tonic::Code;
 use super::{Table, at, bad, no, over, refused, time};
 use crate::support::{SHOP, TestDb, fact, on_both};
 
-on_both!(decisions, closings, records, bounds);
+on_both!(decisions, closings, records, bounds, plans);
 
 async fn decisions(db: TestDb) {
     let table = Table::start(db).await;
@@ -199,6 +199,51 @@ async fn bounds(db: TestDb) {
         "below nothing": |r| r.approve_fund_above_fen = Some(-1) => bad(&[("approve_fund_above_fen", "OUT_OF_RANGE")]),
         "an unknown path": |r| r.update_mask = Some(prost_types::FieldMask { paths: vec!["approve".into()] })
             => bad(&[("update_mask", "UPDATE_MASK_INVALID")]),
+    });
+    table.finish().await;
+}
+
+async fn plans(db: TestDb) {
+    let table = Table::start(db).await;
+    let plan = |fen_per_minute, loss_max_fen, failure_percent| {
+        Some(pb::SpendPlan {
+            fen_per_minute,
+            loss_max_fen,
+            failure_percent,
+        })
+    };
+    let mut draft = table.app.client.draft(SHOP, table.account, "plan");
+    draft.plan = plan(1 << 62, 1 << 62, 100);
+    let made = refused!(table, campaigns.create_campaign, draft, {
+        "an empty plan": |r| r.plan = plan(0, 0, 0) => bad(&[("plan", "FIELD_REQUIRED")]),
+        "a rate without a loss": |r| r.plan = plan(1, 0, 0) => bad(&[("plan.loss_max_fen", "OUT_OF_RANGE")]),
+        "a loss without a rate": |r| r.plan = plan(0, 1, 1) => bad(&[("plan.loss_max_fen", "OUT_OF_RANGE")]),
+        "a rate below zero": |r| r.plan = plan(-1, 1, 0) => bad(&[("plan.fen_per_minute", "OUT_OF_RANGE")]),
+        "a loss beyond all budgets": |r| r.plan = plan(1, (1 << 62) + 1, 0) => bad(&[("plan.loss_max_fen", "OUT_OF_RANGE")]),
+        "more than all": |r| r.plan = plan(1, 1, 101) => bad(&[("plan.failure_percent", "OUT_OF_RANGE")]),
+    });
+    let update = pb::UpdateCampaignRequest {
+        shop_id: SHOP,
+        request_id: "plan".into(),
+        campaign_id: made.campaign.unwrap().campaign_id,
+        plan: plan(0, 0, 1),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["plan".into()],
+        }),
+        ..Default::default()
+    };
+    refused!(table, campaigns.update_campaign, update, {
+        "an empty plan": |r| r.plan = plan(0, 0, 0) => bad(&[("plan", "FIELD_REQUIRED")]),
+    });
+    let update = pb::UpdateProviderAccountRequest {
+        request_id: "account-plan".into(),
+        account_id: table.account,
+        plan: plan(5, 5, 0),
+        ..Default::default()
+    };
+    refused!(table, admin.update_provider_account, update, {
+        "an empty plan": |r| r.plan = plan(0, 0, 0) => bad(&[("plan", "FIELD_REQUIRED")]),
+        "a plan and none": |r| r.clear_plan = true => bad(&[("clear_plan", "FIELD_NOT_ALLOWED")]),
     });
     table.finish().await;
 }

@@ -179,6 +179,8 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE request SET resource_id = 777777 WHERE method = 'SendToUsers'", "777777"),
     breaks("request-has-its-effect", &[],
         "UPDATE request SET resource_id = 777777 WHERE method = 'SendRedPacket'", "777777"),
+    breaks("tripped-is-held-back", &[],
+        "INSERT INTO money_breaker (scope, subject, fen_per_minute, loss_max_fen, failure_percent, trip_reason, trip_time) VALUES ('CAMPAIGN', {campaign}, 1, 1, 0, 'x', 1)", "{campaign}"),
     breaks("closed-by-two", &[],
         "UPDATE journal SET kind = 'REVIEW_CLOSED' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND to_state = 'RECEIVED'", "{received}"),
     breaks("closed-by-two", &["approval"],
