@@ -9,14 +9,17 @@ mod books;
 mod scene;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use tonic::transport::Channel;
 
 use scene::Demo;
 
+use super::top::{self, View, Watcher};
 use super::wait_for_signal;
 use crate::app::{self, Running};
 use crate::config::{Config, CredentialConfig};
@@ -36,11 +39,17 @@ pub struct DemoArgs {
     /// Seed of the provider's faults and of who takes his packet.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Draw how `hongbao top` sees it, half-way, into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// What is logged to stderr.
     #[arg(long, default_value = "error,hongbao=off")]
     log_filter: String,
 }
 
+/// Looks before a picture is taken, and what lies between them.
+const LOOKS: u32 = 8;
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Two hours a second: a day, after which untaken packets come back, is 12 seconds.
 const TIME_SCALE: u32 = 7_200;
 const SHOP: i64 = 1;
@@ -84,7 +93,10 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let demo = Demo::connect(&running, &key).await?;
     let campaign = demo.prepare(&simulator, args.packets).await?;
     let batch = demo.send(campaign, args.packets).await?;
-    demo.watch(batch, u64::from(args.packets)).await?;
+    let half_way = take_picture(&args, &running, &key);
+    let (watched, taken) = tokio::join!(demo.watch(batch, u64::from(args.packets)), half_way);
+    watched?;
+    taken?;
     let states = demo
         .wait_until_ended(campaign, u64::from(args.packets))
         .await?;
@@ -103,6 +115,24 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// How `hongbao top` sees the demo while it runs.
+async fn take_picture(args: &DemoArgs, running: &Running, key: &str) -> anyhow::Result<()> {
+    let Some(file) = &args.picture else {
+        return Ok(());
+    };
+    let server = format!("http://{}", running.grpc_addr);
+    let channel = Channel::from_shared(server.clone())?.connect().await?;
+    let mut watcher = Watcher::new(channel, key)?;
+    let mut view = View::new(server);
+    for _ in 0..LOOKS {
+        watcher.look(&mut view).await;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let drawn = top::draw(&view, 120)?;
+    std::fs::write(file, top::picture(&drawn))?;
+    Ok(())
 }
 
 /// A provider that misbehaves in every way that leaves the money in doubt.

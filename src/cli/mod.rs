@@ -7,6 +7,7 @@ pub mod migrate;
 pub mod operator;
 pub mod serve;
 pub mod simulate;
+pub mod top;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     App(app::AppArgs),
     /// Make people who operate, directly in the database: what takes two, takes two of them.
     Operator(operator::OperatorArgs),
+    /// Watch a server: campaigns, queues, accounts, what is held back, what waits for people.
+    Top(Box<top::TopArgs>),
     /// Check the books: every rule that must hold at any instant.
     Verify(verify::VerifyArgs),
     /// Serve the provider's side: WeChat Pay V2 red packets with faults on demand.
@@ -77,6 +80,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Keygen(args) => keygen::run(&args),
             Command::App(args) => app::run(args).await,
             Command::Operator(args) => operator::run(args).await,
+            Command::Top(args) => top::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Simulate(args) => simulate::run(*args).await.map(|()| ExitCode::SUCCESS),
         }

@@ -75,7 +75,7 @@ fn welcome(key: &str, addr: std::net::SocketAddr) -> anyhow::Result<()> {
     let mut out = std::io::stderr();
     writeln!(
         out,
-        "\nThis is the first start. An app \"operator\" was made; its key is shown this once:\n"
+        "\nThis is the first start. An app \"admin\" was made; its key is shown this once:\n"
     )?;
     writeln!(out, "    export HONGBAO_KEY={key}\n")?;
     writeln!(out, "Try it:\n")?;

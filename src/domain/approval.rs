@@ -25,8 +25,8 @@ pub enum Rule {
     SendAbove,
     /// Funding of more than the campaign leaves to one.
     FundAbove,
-    /// A campaign's bound on what one may do is raised or taken away.
-    LoosenApproval,
+    /// A bound on what one person may do, or a spend plan, is raised or taken away.
+    LoosenBound,
     /// A case is closed by hand.
     CloseReview,
     /// A campaign goes on that the money breaker had paused.
@@ -40,7 +40,7 @@ impl Rule {
         match self {
             Self::SendAbove => "SEND_ABOVE",
             Self::FundAbove => "FUND_ABOVE",
-            Self::LoosenApproval => "LOOSEN_APPROVAL",
+            Self::LoosenBound => "LOOSEN_BOUND",
             Self::CloseReview => "CLOSE_REVIEW",
             Self::BreakerTripped => "BREAKER_TRIPPED",
         }

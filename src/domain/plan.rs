@@ -2,9 +2,9 @@
 //! has left its plan.
 //!
 //! Spending is a bucket that leaks at the planned rate and holds no more than the
-//! loss that was set. It is kept as an instant: when all that went out will have been
-//! due. So in any span of time no more goes out than the plan's share of it and the
-//! loss, exactly, however often one looks, and nothing is lost by rounding.
+//! loss that was set. It is kept as an instant: when all that was taken up will have
+//! been due. So in any span of time no more is taken up to be sent for the first time
+//! than the plan's share of it and the loss, to the microsecond, however often one looks.
 
 use std::time::Duration;
 
@@ -60,10 +60,38 @@ impl SpendPlan {
         micros.div_euclid(rate) + i128::from(micros.rem_euclid(rate) != 0)
     }
 
-    /// How far ahead of the plan one may be, in microseconds, rounded down.
-    fn ahead_max(&self) -> i128 {
-        let rate = i128::from(self.fen_per_minute.0).max(1);
-        (i128::from(self.loss_max.0) * MINUTE_MICROS).div_euclid(rate)
+    /// The same plan's instant for what was spent under another one.
+    #[must_use]
+    pub fn carry(&self, from: &Self, spent_until: Timestamp, now: Timestamp) -> Timestamp {
+        if self.fen_per_minute == Fen::ZERO {
+            return Timestamp(0);
+        }
+        let until = i128::from(now.0) + self.takes(from.ahead(spent_until, now));
+        Timestamp(i64::try_from(until).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it lets more out than another one.
+    #[must_use]
+    pub fn is_looser(&self, than: &Self) -> bool {
+        let rate = |plan: &Self| match plan.fen_per_minute {
+            Fen::ZERO => (i64::MAX, i64::MAX),
+            Fen(rate) => (rate, plan.loss_max.0),
+        };
+        let share = |plan: &Self| match plan.failure_percent {
+            0 => i32::MAX,
+            percent => percent,
+        };
+        let (is, was) = (rate(self), rate(than));
+        is.0 > was.0 || is.1 > was.1 || share(self) > share(than)
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!(
+            "{} yuan a minute, {} yuan of loss, {} % of failures",
+            self.fen_per_minute, self.loss_max, self.failure_percent
+        )
     }
 
     /// Lets an amount go out: until when the plan is spent then. Nothing if it must not.
@@ -73,7 +101,7 @@ impl SpendPlan {
             return Some(spent_until);
         }
         let until = i128::from(spent_until.0.max(now.0)) + self.takes(amount);
-        if until - i128::from(now.0) > self.ahead_max() {
+        if until - i128::from(now.0) > self.takes(self.loss_max) {
             return None;
         }
         i64::try_from(until).ok().map(Timestamp)
@@ -245,6 +273,33 @@ mod tests {
         assert_eq!(window.add(1, 1, at(100)).ended, 2, "a clock behind");
     }
 
+    #[test]
+    fn what_was_spent_counts_under_another_plan() {
+        let (old, now) = (plan(60_000, 7_000), Timestamp(5_000_000));
+        let until = old.spend(Timestamp(0), Fen(6_000), now).unwrap();
+        for new in [plan(6_000_000, 7_000), plan(600, 7_000)] {
+            let carried = new.carry(&old, until, now);
+            assert_eq!(new.ahead(carried, now), Fen(6_000));
+            assert!(new.spend(carried, Fen(1_000), now).is_some());
+            assert!(new.spend(carried, Fen(1_001), now).is_none());
+        }
+    }
+
+    #[test]
+    fn a_looser_plan_lets_more_out() {
+        let is = plan(100, 50);
+        assert!(!is.is_looser(&is));
+        assert!(plan(101, 50).is_looser(&is) && plan(100, 51).is_looser(&is));
+        assert!(plan(0, 0).is_looser(&is), "watches nothing");
+        assert!(!plan(99, 50).is_looser(&is) && !is.is_looser(&plan(0, 0)));
+        let watched = |failure_percent| SpendPlan {
+            failure_percent,
+            ..is
+        };
+        assert!(watched(0).is_looser(&watched(50)) && watched(51).is_looser(&watched(50)));
+        assert!(!watched(49).is_looser(&watched(50)));
+    }
+
     proptest! {
         /// Whatever is asked for and when: in no span does more go out than the plan's
         /// share of the span and the loss.
@@ -269,7 +324,8 @@ mod tests {
                 for (at, amount) in &paid[first..] {
                     sum += i128::from(*amount);
                     let planned = i128::from(rate) * i128::from(at - start);
-                    prop_assert!(sum * 60_000_000 <= planned + i128::from(loss) * 60_000_000);
+                    // A microsecond's share of the plan is what rounding may add.
+                    prop_assert!(sum * 60_000_000 <= planned + i128::from(loss) * 60_000_000 + i128::from(rate));
                 }
             }
         }

@@ -66,7 +66,7 @@ enum_pair!(principal_kind, parse_principal_kind, PrincipalKind, PrincipalKind, {
 enum_pair!(role, parse_role, Role, Role, { Viewer, Operator, Reviewer, Approver, Administrator });
 enum_pair!(verdict, parse_verdict, Verdict, ReviewVerdict, { NotPaid, Paid, Refunded });
 enum_pair!(approval_rule, parse_approval_rule, Rule, ApprovalRule, {
-    SendAbove, FundAbove, LoosenApproval, CloseReview, BreakerTripped,
+    SendAbove, FundAbove, LoosenBound, CloseReview, BreakerTripped,
 });
 enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending, Approved, Rejected, Used });
 enum_pair!(permission, parse_permission, Permission, Permission, {

@@ -27,6 +27,7 @@ use crate::domain::{Result, State};
 use crate::store::Store;
 use crate::store::claim::Claimed;
 use crate::store::entity::provider_account;
+use crate::store::money_breaker::Trip;
 use crate::telemetry::Metrics;
 
 /// Between two looks at the accounts and at what is stopped.
@@ -216,6 +217,7 @@ async fn round(
                 .metrics
                 .transitions("QUEUED", "CANCELLED", claims.cancelled);
         }
+        claims.trips.iter().for_each(Trip::tell);
         for (quota, packets) in &claims.waiting {
             dispatcher.metrics.quota_waits(quota, *packets);
             tracing::info!(

@@ -121,7 +121,7 @@ impl Store {
     /// Changes an account.
     ///
     /// # Errors
-    /// ACCOUNT_NOT_FOUND, SHOP_NOT_FOUND.
+    /// ACCOUNT_NOT_FOUND, SHOP_NOT_FOUND; APPROVAL_REQUIRED, APPROVAL_REJECTED: a looser plan.
     pub async fn update_account(
         &self,
         call: Call,
@@ -129,20 +129,23 @@ impl Store {
         update: AccountUpdate,
     ) -> Result<Written<Account>> {
         let end = call.end();
-        self.write_or_try(end, move |tx| {
+        let done = self.write_or_try(end, move |tx| {
             let (call, update) = (call.clone(), update.clone());
             Box::pin(async move {
                 let replayed = tx.claim_request(&call, id.0, None).await? != Claimed::New;
                 if !replayed {
-                    tx.update_account(id, update).await?;
+                    let changed = tx.update_account(&call, id, update).await;
+                    if let Err(error) = tx.or_wait(&call, changed).await? {
+                        return Ok(Err(error));
+                    }
                 }
-                Ok(Written {
+                Ok(Ok(Written {
                     row: account(tx, id, tx.now().beijing_day()).await?,
                     replayed,
-                })
+                }))
             })
-        })
-        .await
+        });
+        done.await?
     }
 
     /// One account.
@@ -254,11 +257,27 @@ impl Tx {
         })
     }
 
-    async fn update_account(&self, id: AccountId, update: AccountUpdate) -> Result<(), Fault> {
+    async fn update_account(
+        &self,
+        call: &Call,
+        id: AccountId,
+        update: AccountUpdate,
+    ) -> Result<(), Fault> {
         let before = Entity::find_by_id(id)
             .one(self)
             .await?
             .ok_or_else(|| missing::account(id))?;
+        if let Some(plan) = update.plan {
+            let of = (None, format!("account {id}"));
+            let need = self
+                .loosened_plan(plan::Scope::Account, id.0, plan, of)
+                .await?;
+            if let Some(need) = need
+                && let Some(refusal) = self.approved(call, &need, false).await?
+            {
+                return Err(refusal.into());
+            }
+        }
         let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(
             Column::Enabled,
             Expr::value(update.enabled.unwrap_or(before.enabled)),

@@ -33,6 +33,7 @@ mod journal;
 pub mod list;
 pub mod lock;
 pub mod money_breaker;
+pub mod overview;
 pub mod packets;
 pub mod page;
 mod quota;

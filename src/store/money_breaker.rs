@@ -2,7 +2,7 @@
 //! are settled, both under the lock of one row that all replicas share. What trips it
 //! stays where it is, with its hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -15,9 +15,10 @@ use super::entity::money_breaker::{Column, Entity, Model};
 use super::entity::{campaign, issuance};
 use super::journal::campaign_entry;
 use super::tx::{Fault, Tx, to_error};
-use crate::domain::campaign::CampaignState;
-use crate::domain::id::{AccountId, CampaignId};
-use crate::domain::plan::{Scope, SpendPlan, overspent};
+use crate::domain::approval::{Need, Rule};
+use crate::domain::campaign::{CampaignState, Standing};
+use crate::domain::id::{AccountId, CampaignId, ShopId};
+use crate::domain::plan::{Scope, SpendPlan, overspent, refusal};
 use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
 
 /// Who acts when a breaker trips.
@@ -48,11 +49,99 @@ pub(super) async fn breaker_of(
     Ok(Entity::find_by_id((scope, subject)).one(db).await?)
 }
 
+/// A plan stays as long as its breaker has tripped.
+fn may_change(row: &Model) -> Result<()> {
+    if row.trip_time.is_none() {
+        return Ok(());
+    }
+    let text = "the money breaker has tripped; let it go on first, which takes two people";
+    Err(Error::field(
+        "plan",
+        Reason::FieldNotAllowed,
+        text.to_owned(),
+    ))
+}
+
 /// Packets that ended, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ends {
     ended: i64,
     failed: i64,
+}
+
+/// A breaker that trips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// Of what.
+    pub scope: Scope,
+    /// Which campaign or account.
+    pub subject: i64,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl Trip {
+    /// Says it in the log.
+    pub fn tell(&self) {
+        tracing::warn!(
+            scope = self.scope.name(),
+            subject = self.subject,
+            why = self.why,
+            "the money breaker has tripped; two people let it go on"
+        );
+    }
+}
+
+/// The breakers that packets about to be sent must pass, while they are looked at.
+#[derive(Debug)]
+pub(super) struct Gate {
+    now: Timestamp,
+    breakers: BTreeMap<(Scope, i64), Model>,
+    trips: BTreeMap<(Scope, i64), String>,
+}
+
+impl Gate {
+    /// Lets a packet out, or holds it back. What goes out again under its number was
+    /// counted before. The first packet that does not fit trips its breaker, which then
+    /// holds back all that come behind.
+    pub(super) fn admits(&mut self, row: &issuance::Model) -> bool {
+        if self.breakers.is_empty() {
+            return true;
+        }
+        let account = (Scope::Account, row.account_id.0);
+        let campaign = (Scope::Campaign, row.campaign_id.0);
+        if row.state != State::Queued {
+            return !self.holds_back(account);
+        }
+        if self.holds_back(account) || self.holds_back(campaign) {
+            return false;
+        }
+        let mut spent = Vec::with_capacity(2);
+        for key in [account, campaign] {
+            let Some(breaker) = self.breakers.get(&key) else {
+                continue;
+            };
+            let plan = breaker.plan();
+            let Some(until) = plan.spend(breaker.spent_until, row.amount_fen, self.now) else {
+                let ahead = plan.ahead(breaker.spent_until, self.now);
+                self.trips
+                    .insert(key, overspent(&plan, row.amount_fen, ahead));
+                return false;
+            };
+            spent.push((key, until));
+        }
+        for (key, until) in spent {
+            if let Some(breaker) = self.breakers.get_mut(&key) {
+                breaker.spent_until = until;
+            }
+        }
+        true
+    }
+
+    fn holds_back(&self, key: (Scope, i64)) -> bool {
+        let tripped = |breaker: &Model| breaker.trip_time.is_some();
+        self.trips.contains_key(&key) || self.breakers.get(&key).is_some_and(tripped)
+    }
 }
 
 /// What a settlement counts, by what has a breaker.
@@ -78,10 +167,11 @@ impl AllEnds {
 }
 
 impl Tx {
-    /// The breakers of an account and of some campaigns, locked in one order.
+    /// Breakers by their keys, locked in one order.
     async fn lock_breakers(
         &self,
         keys: impl Iterator<Item = (Scope, i64)>,
+        of: Condition,
     ) -> Result<BTreeMap<(Scope, i64), Model>, Fault> {
         let mut which = Condition::any();
         for (scope, subject) in keys {
@@ -92,6 +182,7 @@ impl Tx {
         }
         let rows = Entity::find()
             .filter(which)
+            .filter(of)
             .order_by_asc(Column::Scope)
             .order_by_asc(Column::Subject)
             .lock_exclusive()
@@ -101,112 +192,51 @@ impl Tx {
         Ok(keyed.collect())
     }
 
-    /// Those of some packets about to be sent that the plans let out. What goes out
-    /// again under its number was counted before. The first packet that does not fit
-    /// trips the breaker, and holds back all of its campaign or account behind it.
-    pub(super) async fn within_plan(
+    /// The breakers that packets about to be sent must pass.
+    pub(super) async fn gate(
         &self,
         account: AccountId,
-        rows: Vec<issuance::Model>,
-    ) -> Result<Vec<issuance::Model>, Fault> {
-        let fresh = |row: &&issuance::Model| row.state == State::Queued;
-        let mut keys: Vec<(Scope, i64)> = rows
-            .iter()
-            .filter(fresh)
+        rows: &[issuance::Model],
+    ) -> Result<Gate, Fault> {
+        let queued = rows.iter().filter(|row| row.state == State::Queued);
+        let mut keys: BTreeSet<(Scope, i64)> = queued
             .map(|row| (Scope::Campaign, row.campaign_id.0))
             .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.push((Scope::Account, account.0));
-        let mut breakers = self.lock_breakers(keys.into_iter()).await?;
-        if breakers.is_empty() {
-            return Ok(rows);
-        }
-        let mut out = Vec::with_capacity(rows.len());
-        let mut trips: BTreeMap<(Scope, i64), String> = BTreeMap::new();
-        for row in rows {
-            let of = [
-                (Scope::Account, account.0),
-                (Scope::Campaign, row.campaign_id.0),
-            ];
-            let tripped = |key: &(Scope, i64)| {
-                trips.contains_key(key) || breakers.get(key).is_some_and(|b| b.trip_time.is_some())
-            };
-            if row.state != State::Queued {
-                if !tripped(&of[0]) {
-                    out.push(row);
-                }
-                continue;
-            }
-            if of.iter().any(tripped) {
-                continue;
-            }
-            match self.spend(&breakers, of, row.amount_fen) {
-                Ok(spent) => {
-                    for (key, until) in spent {
-                        if let Some(breaker) = breakers.get_mut(&key) {
-                            breaker.spent_until = until;
-                        }
-                    }
-                    out.push(row);
-                }
-                Err((key, why)) => {
-                    trips.insert(key, why);
-                }
-            }
-        }
-        for (key, breaker) in &breakers {
+        keys.insert((Scope::Account, account.0));
+        Ok(Gate {
+            now: self.now(),
+            breakers: self
+                .lock_breakers(keys.into_iter(), Condition::all())
+                .await?,
+            trips: BTreeMap::new(),
+        })
+    }
+
+    /// Writes down what has passed a gate, and trips what was to be held back. Called
+    /// behind all else that the unit writes, since a campaign's row comes last.
+    pub(super) async fn close_gate(&self, gate: Gate) -> Result<Vec<Trip>, Fault> {
+        for breaker in gate.breakers.values() {
             self.keep_breaker(breaker).await?;
-            if let Some(why) = trips.remove(key) {
-                self.trip(*key, why).await?;
-            }
         }
-        Ok(out)
-    }
-
-    /// Until when each plan is spent once an amount has gone out; or which one forbids
-    /// it, and why.
-    #[expect(clippy::type_complexity, reason = "two answers of one question")]
-    fn spend(
-        &self,
-        breakers: &BTreeMap<(Scope, i64), Model>,
-        of: [(Scope, i64); 2],
-        amount: Fen,
-    ) -> Result<Vec<((Scope, i64), Timestamp)>, ((Scope, i64), String)> {
-        let mut spent = Vec::with_capacity(2);
-        for key in of {
-            let Some(breaker) = breakers.get(&key) else {
-                continue;
-            };
-            let plan = breaker.plan();
-            match plan.spend(breaker.spent_until, amount, self.now()) {
-                Some(until) => spent.push((key, until)),
-                None => {
-                    let ahead = plan.ahead(breaker.spent_until, self.now());
-                    return Err((key, overspent(&plan, amount, ahead)));
-                }
-            }
-        }
-        Ok(spent)
-    }
-
-    /// Counts packets that ended. Where too many of them failed, the breaker trips.
-    pub(super) async fn count_ends(&self, ends: AllEnds) -> Result<(), Fault> {
-        if ends.0.is_empty() {
-            return Ok(());
-        }
-        // A look first: few have a plan, and fewer watch failures.
-        let watched = Entity::find()
-            .filter(Column::FailurePercent.gt(0))
-            .all(self)
-            .await?;
-        let keys: Vec<(Scope, i64)> = watched
-            .into_iter()
-            .map(|row| (row.scope, row.subject))
-            .filter(|key| ends.0.contains_key(key))
+        let trips = gate.trips.into_iter();
+        let trips: Vec<Trip> = trips
+            .map(|((scope, subject), why)| Trip {
+                scope,
+                subject,
+                why,
+            })
             .collect();
-        for (key, mut breaker) in self.lock_breakers(keys.into_iter()).await? {
-            let Some(more) = ends.0.get(&key) else {
+        self.trip(&trips).await?;
+        Ok(trips)
+    }
+
+    /// Counts packets that ended: what is to be tripped, since too many of them failed.
+    pub(super) async fn count_ends(&self, ends: AllEnds) -> Result<Vec<Trip>, Fault> {
+        let watched = Condition::all().add(Column::FailurePercent.gt(0));
+        let keys = ends.0.keys().copied();
+        let mut trips = Vec::new();
+        for ((scope, subject), mut breaker) in self.lock_breakers(keys, watched).await? {
+            let Some(more) = ends.0.get(&(scope, subject)) else {
                 continue;
             };
             let window = breaker.window().add(more.ended, more.failed, self.now());
@@ -217,10 +247,14 @@ impl Tx {
             breaker.failed_before = window.failed_before;
             self.keep_breaker(&breaker).await?;
             if breaker.trip_time.is_none() && window.passes(breaker.failure_percent) {
-                self.trip(key, window.words()).await?;
+                trips.push(Trip {
+                    scope,
+                    subject,
+                    why: window.words(),
+                });
             }
         }
-        Ok(())
+        Ok(trips)
     }
 
     async fn keep_breaker(&self, row: &Model) -> Result<(), Fault> {
@@ -238,25 +272,22 @@ impl Tx {
         Ok(())
     }
 
-    /// A breaker trips; a campaign is paused by it.
-    async fn trip(&self, (scope, subject): (Scope, i64), why: String) -> Result<(), Fault> {
-        tracing::warn!(
-            scope = scope.name(),
-            subject,
-            why,
-            "the money breaker has tripped; two people let it go on"
-        );
-        Entity::update_many()
-            .col_expr(Column::TripReason, Expr::value(Some(why.clone())))
-            .col_expr(Column::TripTime, Expr::value(Some(self.now())))
-            .filter(Column::Scope.eq(scope))
-            .filter(Column::Subject.eq(subject))
-            .exec(self)
-            .await?;
-        match scope {
-            Scope::Account => Ok(()),
-            Scope::Campaign => self.pause_tripped(CampaignId(subject), why).await,
+    /// Breakers trip; campaigns are paused by them.
+    pub(super) async fn trip(&self, trips: &[Trip]) -> Result<(), Fault> {
+        for trip in trips {
+            Entity::update_many()
+                .col_expr(Column::TripReason, Expr::value(Some(trip.why.clone())))
+                .col_expr(Column::TripTime, Expr::value(Some(self.now())))
+                .filter(Column::Scope.eq(trip.scope))
+                .filter(Column::Subject.eq(trip.subject))
+                .exec(self)
+                .await?;
+            if trip.scope == Scope::Campaign {
+                let id = CampaignId(trip.subject);
+                self.pause_tripped(id, trip.why.clone()).await?;
+            }
         }
+        Ok(())
     }
 
     async fn pause_tripped(&self, id: CampaignId, why: String) -> Result<(), Fault> {
@@ -285,29 +316,32 @@ impl Tx {
         self.append(vec![entry]).await
     }
 
-    /// Gives a campaign or an account a plan, or none any more.
+    /// Gives a campaign or an account a plan, or none any more. What has gone out
+    /// already counts under a new plan too.
     pub(super) async fn set_plan(
         &self,
         scope: Scope,
         subject: i64,
         plan: Option<SpendPlan>,
     ) -> Result<(), Fault> {
-        let before = breaker_of(self, scope, subject).await?;
-        if before.is_some_and(|row| row.trip_time.is_some()) {
-            let text = "the money breaker has tripped; let it go on first, which takes two people";
-            return Err(Error::field("plan", Reason::FieldNotAllowed, text.to_owned()).into());
-        }
+        let key = std::iter::once((scope, subject));
+        let before = self.lock_breakers(key, Condition::all()).await?;
+        let before = before.get(&(scope, subject));
+        before.map_or(Ok(()), may_change)?;
         let Some(plan) = plan else {
             Entity::delete_by_id((scope, subject)).exec(self).await?;
             return Ok(());
         };
+        let spent_until = before.map_or(Timestamp(0), |row| {
+            plan.carry(&row.plan(), row.spent_until, self.now())
+        });
         let row = Model {
             scope,
             subject,
             fen_per_minute: plan.fen_per_minute,
             loss_max_fen: plan.loss_max,
             failure_percent: plan.failure_percent,
-            spent_until: Timestamp(0),
+            spent_until,
             half: 0,
             ended_count: 0,
             failed_count: 0,
@@ -316,12 +350,12 @@ impl Tx {
             trip_reason: None,
             trip_time: None,
         };
-        // What has gone out already counts under a new plan too.
         let keep = OnConflict::columns([Column::Scope, Column::Subject])
             .update_columns([
                 Column::FenPerMinute,
                 Column::LossMaxFen,
                 Column::FailurePercent,
+                Column::SpentUntil,
             ])
             .to_owned();
         Entity::insert(row.into_active_model().reset_all())
@@ -329,6 +363,49 @@ impl Tx {
             .exec_without_returning(self)
             .await?;
         Ok(())
+    }
+
+    /// Why a campaign issues nothing now, if so.
+    pub(super) async fn closed(&self, standing: &Standing) -> Result<Option<Error>, Fault> {
+        let Err(error) = standing.open_at(self.now()) else {
+            return Ok(None);
+        };
+        if error.reason != Reason::CampaignPaused {
+            return Ok(Some(error));
+        }
+        let id = standing.id.0;
+        let breaker = breaker_of(self, Scope::Campaign, id).await?;
+        let tripped = breaker.and_then(|row| row.trip_reason);
+        let tripped = tripped.map(|why| refusal(Scope::Campaign, id, &why));
+        Ok(Some(tripped.unwrap_or(error)))
+    }
+
+    /// What a change of plan needs a second person for: it lets more out than before.
+    pub(super) async fn loosened_plan(
+        &self,
+        scope: Scope,
+        subject: i64,
+        plan: Option<SpendPlan>,
+        (shop, of): (Option<ShopId>, String),
+    ) -> Result<Option<Need>, Fault> {
+        let Some(before) = breaker_of(self, scope, subject).await? else {
+            return Ok(None);
+        };
+        may_change(&before)?;
+        let words = match plan {
+            Some(plan) if !plan.is_looser(&before.plan()) => return Ok(None),
+            Some(plan) => plan.words(),
+            None => "no plan".to_owned(),
+        };
+        Ok(Some(Need {
+            rule: Rule::LoosenBound,
+            shop,
+            campaign: (scope == Scope::Campaign).then_some(CampaignId(subject)),
+            issuance: None,
+            count: 0,
+            amount: Fen::ZERO,
+            summary: format!("plan {of} for {words} instead of {}", before.plan().words()),
+        }))
     }
 
     /// Lets a tripped breaker go on, with all of its loss before it.

@@ -12,6 +12,7 @@ use sea_orm::{
 use super::Store;
 use super::audience::open_openid;
 use super::entity::{account_pace, attempt, issuance, provider_account, quota_usage};
+use super::money_breaker::Gate;
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, IssuanceId, ShopId};
@@ -157,6 +158,7 @@ impl Tx {
         store: &Store,
         account: &provider_account::Model,
         rows: Vec<issuance::Model>,
+        gate: &mut Gate,
     ) -> Result<Fitting, Fault> {
         let guard = quota::guard(store.clock().scale());
         let days = quota::days(self.now(), guard);
@@ -197,6 +199,10 @@ impl Tx {
             });
             if let Some(full) = full {
                 waiting.entry(full.code()).or_default().push(row.id);
+                continue;
+            }
+            // What the plan holds back uses up no quota, and what the quota holds back no plan.
+            if !gate.admits(&row) {
                 continue;
             }
             for day in new {

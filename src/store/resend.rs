@@ -69,7 +69,7 @@ impl Tx {
         let owner = self.owner_of(&before).await?;
         let (cipher, index) = self.openid_of(&before, owner).await?;
         let standing = campaign.standing();
-        let mut refusals: Vec<Error> = standing.open_at(self.now()).err().into_iter().collect();
+        let mut refusals: Vec<Error> = self.closed(&standing).await?.into_iter().collect();
         refusals.extend(self.stop_refusals(shop, payer.id).await?);
         // A refunded packet still counts against stock and caps; a failed one does not.
         let counted = i64::from(before.state.counts_against_stock());

@@ -22,6 +22,7 @@ mod layering;
 mod limits;
 mod lists;
 mod measure;
+mod overview;
 mod packets;
 mod people;
 mod permissions;

@@ -26,7 +26,7 @@ pub(super) const UP: &[&str] = &[
         shop_id BIGINT REFERENCES shop (id),
         campaign_id BIGINT,
         issuance_id BIGINT,
-        rule TEXT NOT NULL CHECK (rule IN ('SEND_ABOVE', 'FUND_ABOVE', 'LOOSEN_APPROVAL', 'CLOSE_REVIEW', 'BREAKER_TRIPPED')),
+        rule TEXT NOT NULL CHECK (rule IN ('SEND_ABOVE', 'FUND_ABOVE', 'LOOSEN_BOUND', 'CLOSE_REVIEW', 'BREAKER_TRIPPED')),
         summary TEXT NOT NULL,
         packet_count BIGINT NOT NULL CHECK (packet_count >= 0),
         amount_fen BIGINT NOT NULL CHECK (amount_fen >= 0),

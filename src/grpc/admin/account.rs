@@ -12,6 +12,7 @@ use crate::domain::packet::Capability;
 use crate::domain::text::{Appid, Code, MchId};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::account::{Account, AccountUpdate, NewAccount, appids, capabilities};
+use crate::store::entity::provider_account;
 
 /// Appids of one call at most.
 const APPIDS_MAX: usize = 20;
@@ -273,12 +274,16 @@ pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {
             .into_iter()
             .map(convert::capability)
             .collect(),
-        breaker: Some(pb::Breaker {
-            open: row.breaker_code.is_some(),
-            code: row.breaker_code.clone().unwrap_or_default(),
-            probe_time: convert::optional_time(row.breaker_until),
-        }),
+        breaker: Some(render_breaker(row)),
         create_time: convert::time(row.create_time),
         money_breaker: plan::render(account.breaker.as_ref()),
     })
+}
+
+pub(super) fn render_breaker(row: &provider_account::Model) -> pb::Breaker {
+    pb::Breaker {
+        open: row.breaker_code.is_some(),
+        code: row.breaker_code.clone().unwrap_or_default(),
+        probe_time: convert::optional_time(row.breaker_until),
+    }
 }

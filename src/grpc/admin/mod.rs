@@ -15,6 +15,7 @@ use crate::store::page::Page;
 mod account;
 mod app;
 mod audit;
+mod overview;
 mod shop;
 mod stop;
 
@@ -221,6 +222,16 @@ impl AdminService for Backend {
         request: Request<pb::ListAuditRequest>,
     ) -> Result<Response<pb::ListAuditResponse>, Status> {
         audit::list(self, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn get_overview(
+        &self,
+        request: Request<pb::GetOverviewRequest>,
+    ) -> Result<Response<pb::GetOverviewResponse>, Status> {
+        overview::get(self, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status::status)

@@ -22,8 +22,8 @@ mod caps;
 mod render;
 mod write;
 
-pub(super) use render::render_texts;
-use render::{budget, render};
+use render::render;
+pub(super) use render::{render_budget, render_texts};
 use write::{create, update};
 
 #[tonic::async_trait]
@@ -358,7 +358,7 @@ async fn stats(
         });
     Ok(pb::GetCampaignStatsResponse {
         states: states.collect(),
-        budget: Some(budget(&found)),
+        budget: Some(render_budget(&found.row)),
         usage: usage.iter().map(|row| caps::usage(&caps, row)).collect(),
     })
 }

@@ -4,6 +4,7 @@ use super::{caps, convert, pb, plan};
 use crate::domain::Result;
 use crate::domain::text::Texts;
 use crate::store::campaign::Campaign;
+use crate::store::entity::campaign;
 
 pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
     let row = &campaign.row;
@@ -28,7 +29,7 @@ pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
         end_time: convert::optional_time(row.end_time),
         stock_count: row.stock_count.unwrap_or(0),
         issued_count: row.issued_count,
-        budget: Some(budget(campaign)),
+        budget: Some(render_budget(row)),
         etag: row.version.to_string(),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
@@ -52,8 +53,7 @@ pub(in crate::grpc) fn render_texts(texts: &Texts) -> pb::RedPacketTexts {
     }
 }
 
-pub(super) fn budget(campaign: &Campaign) -> pb::Budget {
-    let row = &campaign.row;
+pub(in crate::grpc) fn render_budget(row: &campaign::Model) -> pb::Budget {
     pb::Budget {
         granted_fen: row.granted_fen.0,
         defunded_fen: row.defunded_fen.0,

@@ -81,7 +81,15 @@ impl Tx {
         after.approve_fund_above_fen = update
             .approve_fund_above
             .unwrap_or(before.approve_fund_above_fen);
-        if let Some(need) = loosened(&before, &after)
+        let mut need = loosened(&before, &after);
+        if let (None, Some(plan), true) = (&need, update.plan, before.state != CampaignState::Draft)
+        {
+            let of = (Some(before.shop_id), format!("campaign {}", before.code));
+            need = self
+                .loosened_plan(Scope::Campaign, before.id.0, plan, of)
+                .await?;
+        }
+        if let Some(need) = need
             && let Some(refusal) = self.approved(call, &need, false).await?
         {
             return Err(refusal.into());
@@ -327,7 +335,7 @@ fn loosened(before: &Model, after: &Model) -> Option<Need> {
     let loosened = bounds.into_iter().any(|(was, is)| looser(was, is));
     let words = |bound: Option<Fen>| bound.map_or("all".to_owned(), |fen| format!("{fen} yuan"));
     loosened.then(|| Need {
-        rule: Rule::LoosenApproval,
+        rule: Rule::LoosenBound,
         shop: Some(before.shop_id),
         campaign: Some(before.id),
         issuance: None,

@@ -15,6 +15,7 @@ use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Quer
 
 use super::Store;
 use super::entity::{attempt, campaign, campaign_revision, issuance, provider_account};
+use super::money_breaker::Trip;
 use super::stop::stopped_shops;
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::campaign::CampaignState;
@@ -60,6 +61,8 @@ pub struct Claims {
     pub cancelled: u64,
     /// How many wait for another day, by whose quota is full.
     pub waiting: BTreeMap<&'static str, u64>,
+    /// Money breakers that tripped.
+    pub trips: Vec<Trip>,
 }
 
 impl Store {
@@ -113,13 +116,14 @@ impl Store {
                     Job::Send => {
                         let (withdrawn, rows) = tx.split_withdrawn(due).await?;
                         claims.cancelled = u64::try_from(withdrawn.len()).unwrap_or(u64::MAX);
-                        let mut fitting = tx.within_quota(&store, &account, rows).await?;
-                        fitting.rows = tx.within_plan(account.id, fitting.rows).await?;
+                        let mut gate = tx.gate(account.id, &rows).await?;
+                        let fitting = tx.within_quota(&store, &account, rows, &mut gate).await?;
                         claims.waiting.clone_from(&fitting.waiting);
                         let sent = tx.begin_send(&account, fitting, ids, until).await?;
                         for (reason, rows) in withdrawn.by_reason() {
                             tx.cancel(rows, reason, DISPATCHER).await?;
                         }
+                        claims.trips = tx.close_gate(gate).await?;
                         sent
                     }
                     Job::Query | Job::Sync => tx.begin_query(due, until).await?,

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::entity::{campaign, issuance, provider_account};
-use super::money_breaker::breaker_of;
 use super::request::Claimed;
 use super::tx::{End, Fault, Tx};
 use super::usage::Uses;
@@ -22,7 +21,6 @@ use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::Standing;
 use crate::domain::cap::Caps;
 use crate::domain::id::{CampaignId, ShopId};
-use crate::domain::plan;
 use crate::domain::{Error, Fen, Reason, Result};
 
 mod caps;
@@ -257,7 +255,7 @@ impl Unit<'_> {
         let mut ground = self.ground(command).await?;
         let mut refusals = std::mem::take(&mut ground.refusals);
         let standing = self.standing(&ground);
-        refusals.extend(self.closed(&ground, &standing).await?);
+        refusals.extend(self.tx.closed(&standing).await?);
         let (campaign, caps) = (ground.campaign.clone(), ground.caps.clone());
         let payer = ground.payer.clone();
         let prepared = match self.who(command, ground, ids).await {
@@ -298,25 +296,6 @@ impl Unit<'_> {
             self.taken.caps.insert(campaign.id, caps);
         }
         Ok((prepared, payer))
-    }
-
-    /// Why the campaign issues nothing now, if so.
-    async fn closed(
-        &self,
-        ground: &ground::Ground,
-        standing: &Standing,
-    ) -> Result<Option<Error>, Fault> {
-        let Err(error) = standing.open_at(self.tx.now()) else {
-            return Ok(None);
-        };
-        if error.reason != Reason::CampaignPaused {
-            return Ok(Some(error));
-        }
-        let id = ground.campaign.id.0;
-        let breaker = breaker_of(self.tx, plan::Scope::Campaign, id).await?;
-        let tripped = breaker.and_then(|row| row.trip_reason);
-        let tripped = tripped.map(|why| plan::refusal(plan::Scope::Campaign, id, &why));
-        Ok(Some(tripped.unwrap_or(error)))
     }
 
     /// Who is to get what.

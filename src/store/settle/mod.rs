@@ -15,7 +15,7 @@ use super::Store;
 use super::batch::BatchMoves;
 use super::entity::{attempt, issuance, provider_exchange};
 use super::journal::insert_all;
-use super::money_breaker::AllEnds;
+use super::money_breaker::{AllEnds, Trip};
 use super::tx::{Fault, Tx};
 use crate::domain::id::{AttemptId, CampaignId, ExchangeId, IssuanceId};
 use crate::domain::ledger::{BudgetDelta, Posting};
@@ -112,11 +112,13 @@ impl Store {
         let ids = self.ids("exchange", settlements.len()).await?;
         let shared = Arc::new((settlements, ids));
         let store = self.clone();
-        self.write(move |tx| {
+        let settled = self.write(move |tx| {
             let (shared, store) = (Arc::clone(&shared), store.clone());
             Box::pin(async move { tx.settle(&store, &shared.0, &shared.1).await })
-        })
-        .await
+        });
+        let (done, trips) = settled.await?;
+        trips.iter().for_each(Trip::tell);
+        Ok(done)
     }
 }
 
@@ -126,7 +128,7 @@ impl Tx {
         store: &Store,
         settlements: &[Settlement],
         ids: &[i64],
-    ) -> Result<Vec<Settled>, Fault> {
+    ) -> Result<(Vec<Settled>, Vec<Trip>), Fault> {
         let mut issuances: BTreeMap<IssuanceId, issuance::Model> = issuance::Entity::find()
             .filter(issuance::Column::Id.is_in(settlements.iter().map(|s| s.issuance)))
             .order_by_asc(issuance::Column::Id)
@@ -197,16 +199,17 @@ impl Tx {
         }
         insert_all::<provider_exchange::Entity, _>(self, exchanges).await?;
         self.append(entries).await?;
+        let trips = self.count_ends(ends).await?;
         self.insert_receipts(receipts).await?;
         self.give_shares_back(shares).await?;
         self.count_moves(moves).await?;
         let uses = self.uses_of(uncounted.iter()).await?;
         self.give_uses_back(uses).await?;
-        self.count_ends(ends).await?;
+        self.trip(&trips).await?;
         for (campaign, (delta, unissued)) in books {
             self.book(campaign, delta, unissued).await?;
         }
-        Ok(done)
+        Ok((done, trips))
     }
 }
 

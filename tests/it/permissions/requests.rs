@@ -82,6 +82,7 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             reason: "r".into()
         }),
         "ListStops" => make!(ListStopsRequest {}),
+        "GetOverview" => make!(GetOverviewRequest {}),
         "ListAudit" => make!(ListAuditRequest {}),
         "ListReviews" => make!(ListReviewsRequest { shop_id }),
         "ListApprovals" => make!(ListApprovalsRequest { shop_id }),
