@@ -29,16 +29,18 @@ pub(super) fn of(drawn: &Buffer) -> String {
         for run in cells.chunk_by(|a, b| look(a) == look(b)) {
             let text: String = run.iter().map(Cell::symbol).collect();
             let width = u32::try_from(run.len()).unwrap_or(0);
-            if let (false, Some(first)) = (text.trim().is_empty(), run.first()) {
+            // Blanks at the ends are left out, since readers of SVG fold them.
+            let (bare, blanks) = (text.trim(), text.len() - text.trim_start().len());
+            if let (false, Some(first)) = (bare.is_empty(), run.first()) {
                 let (fill, bold) = look(first);
                 let weight = if bold { " font-weight=\"bold\"" } else { "" };
-                let x = MARGIN + from * COLUMN / 100;
-                let length = width * COLUMN / 100;
+                let x = MARGIN + (from + u32::try_from(blanks).unwrap_or(0)) * COLUMN / 100;
+                let length = u32::try_from(bare.chars().count()).unwrap_or(0) * COLUMN / 100;
                 // Nothing is written into a String that could fail.
                 let _ = writeln!(
                     svg,
                     "<text x=\"{x}\" y=\"{y}\" fill=\"{fill}\"{weight} textLength=\"{length}\" xml:space=\"preserve\">{}</text>",
-                    escape(&text)
+                    escape(bare)
                 );
             }
             from += width;
