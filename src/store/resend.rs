@@ -273,17 +273,15 @@ impl Tx {
         Ok(owner)
     }
 
-    /// The openid of the packet; for one that was refused for lack of it, the one
-    /// that the recipient has by now.
+    /// The openid that the packet goes to: whoever was named in a send to many may have
+    /// got another one meanwhile, or his first; a packet to an openid stays with it.
     async fn openid_of(
         &self,
         row: &Model,
         owner: Option<RecipientId>,
     ) -> Result<(Vec<u8>, Vec<u8>), Fault> {
-        if let (Some(cipher), Some(index)) = (&row.openid_cipher, &row.openid_index) {
-            return Ok((cipher.clone(), index.clone()));
-        }
-        let openid = match owner {
+        let named = row.batch_id.is_some() && row.uid.is_some();
+        let current = match owner.filter(|_| named || row.openid_cipher.is_none()) {
             Some(person) => {
                 recipient_openid::Entity::find_by_id((person, row.appid.clone()))
                     .one(self)
@@ -291,7 +289,11 @@ impl Tx {
             }
             None => None,
         };
-        let openid = openid.ok_or_else(|| {
+        let before = (&row.openid_cipher, &row.openid_index);
+        if let (None, (Some(cipher), Some(index))) = (&current, before) {
+            return Ok((cipher.clone(), index.clone()));
+        }
+        let openid = current.ok_or_else(|| {
             let text = "the recipient still has no openid of the campaign's appid; UpsertRecipients can add it";
             Error::new(Reason::OpenidMissing, text.to_owned()).fact("issuance_id", row.id)
         })?;

@@ -11,6 +11,7 @@ on_both!(
     what_was_refunded_is_sent_again,
     what_has_failed_is_sent_again,
     who_was_unknown_becomes_the_owner_of_his_packet,
+    a_mended_openid_is_the_one_that_gets_it,
 );
 
 async fn what_was_refunded_is_sent_again(db: TestDb) {
@@ -170,6 +171,47 @@ async fn who_was_unknown_becomes_the_owner_of_his_packet(db: TestDb) {
     let found = packets(client, by_name).await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].issuance_id, refused.issuance_id);
+    app.assert_sound().await;
+    app.stop().await;
+}
+
+/// Somebody was registered with an openid that can get nothing.
+async fn a_mended_openid_is_the_one_that_gets_it(db: TestDb) {
+    let options = Options {
+        time_scale: 20_000,
+        ..Options::default()
+    };
+    let (app, account) = stage(db, options).await;
+    let client = &app.client;
+    let draft = client.draft(SHOP, account, "c");
+    let campaign = client.make_campaign(draft, 1_000).await;
+    let wrong = [("carol".to_owned(), "oSIM-SEND_FAILED-1".to_owned())];
+    client.make_people(SHOP, &app.appid(), &wrong).await;
+    let to_carol = pb::SendToUsersRequest {
+        shop_id: SHOP,
+        request_id: client.fresh(),
+        campaign_id: campaign,
+        uids: vec!["carol".into()],
+        source: pb::IssuanceSource::Manual.into(),
+        ..Default::default()
+    };
+    client.issuances().send_to_users(to_carol).await.unwrap();
+    let sent = packets(client, pb::IssuanceFilter::default()).await;
+    let id = sent[0].issuance_id;
+    client.await_state(SHOP, id, &[S::Failed]).await;
+    let single = client.send(SHOP, campaign, "oSIM-SEND_FAILED-1").await;
+    let single = single.unwrap().issuance_id;
+    client.await_state(SHOP, single, &[S::Failed]).await;
+    upsert(client, vec![super::person(&app, "carol", "oCarol")])
+        .await
+        .unwrap();
+    resend(client, id).await.unwrap();
+    client.await_state(SHOP, id, &[S::Received]).await;
+    // The old openid gets nothing, whatever is sent to it.
+    assert_eq!(app.simulator.books().totals().payments, 1);
+    // Who asked for an openid gets that one.
+    resend(client, single).await.unwrap();
+    client.await_state(SHOP, single, &[S::Failed]).await;
     app.assert_sound().await;
     app.stop().await;
 }
