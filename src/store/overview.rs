@@ -1,14 +1,15 @@
 //! The installation at a glance. Only the work list is read, of which the table has an
 //! index, and never the packets that were sent or have ended.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::Store;
 use super::account::Account;
-use super::entity::{campaign, issuance, money_breaker};
+use super::entity::{campaign, issuance, money_breaker, provider_account};
 use super::page::Page;
 use super::tx::to_error;
 use crate::domain::campaign::CampaignState;
@@ -37,7 +38,7 @@ pub struct CampaignGlance {
 /// The installation at a glance.
 #[derive(Clone, Debug, Default)]
 pub struct Glance {
-    /// Campaigns, the busiest first.
+    /// Campaigns: those that have left their plan first, then the busiest.
     pub campaigns: Vec<CampaignGlance>,
     /// Accounts with their open packets, by id.
     pub accounts: Vec<(Account, Open)>,
@@ -50,12 +51,14 @@ impl Store {
     /// DATABASE_UNAVAILABLE.
     pub async fn glance(&self, campaigns: u64) -> Result<Glance> {
         let (mut by_campaign, mut by_account) = self.open_by_owner().await?;
-        let mut busiest: Vec<CampaignId> = by_campaign.keys().copied().collect();
+        let tripped = self.tripped_campaigns().await?;
+        let shown: BTreeSet<CampaignId> = by_campaign.keys().chain(&tripped).copied().collect();
+        let mut first: Vec<CampaignId> = shown.into_iter().collect();
         let size =
             |id: &CampaignId| -> i64 { by_campaign.get(id).map_or(0, |open| open.values().sum()) };
-        busiest.sort_by_key(|id| (std::cmp::Reverse(size(id)), std::cmp::Reverse(*id)));
-        busiest.truncate(usize::try_from(campaigns).unwrap_or(usize::MAX));
-        let rows = self.campaigns_at_glance(&busiest, campaigns).await?;
+        first.sort_by_key(|id| (!tripped.contains(id), Reverse(size(id)), Reverse(*id)));
+        first.truncate(usize::try_from(campaigns).unwrap_or(usize::MAX));
+        let rows = self.campaigns_at_glance(&first, campaigns).await?;
         let breakers = self.breakers_of_campaigns(&rows).await?;
         let campaigns = rows.into_iter().map(|row| CampaignGlance {
             breaker: breakers.get(&row.id.0).cloned(),
@@ -83,11 +86,21 @@ impl Store {
         &self,
     ) -> Result<(BTreeMap<CampaignId, Open>, BTreeMap<AccountId, Open>)> {
         use issuance::Column as I;
+        // The index of the work list begins with the account: named, the packets that only
+        // wait to be taken are passed over.
+        let accounts: Vec<AccountId> = provider_account::Entity::find()
+            .select_only()
+            .column(provider_account::Column::Id)
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
         let rows: Vec<(CampaignId, AccountId, State, i64)> = issuance::Entity::find()
             .select_only()
             .columns([I::CampaignId, I::AccountId, I::State])
             .column_as(Expr::col(I::Id).count(), "packets")
             .filter(I::DueTime.is_not_null())
+            .filter(I::AccountId.is_in(accounts))
             .filter(I::Job.is_in([Job::Send, Job::Query]))
             .group_by(I::CampaignId)
             .group_by(I::AccountId)
@@ -111,6 +124,22 @@ impl Store {
                 .or_default() += count;
         }
         Ok((by_campaign, by_account))
+    }
+
+    /// Campaigns that have left their plan and have not ended: they wait for people.
+    async fn tripped_campaigns(&self) -> Result<BTreeSet<CampaignId>> {
+        let tripped = self.tripped().await?;
+        let of_campaigns = tripped.iter().filter(|row| row.scope == Scope::Campaign);
+        let ids: Vec<CampaignId> = campaign::Entity::find()
+            .select_only()
+            .column(campaign::Column::Id)
+            .filter(campaign::Column::Id.is_in(of_campaigns.map(|row| row.subject)))
+            .filter(campaign::Column::State.ne(CampaignState::Ended))
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        Ok(ids.into_iter().collect())
     }
 
     /// These campaigns in this order, and then the newest that have not ended.

@@ -156,11 +156,12 @@ impl Store {
     }
 }
 
-/// What waits for a person; the table has an index of just these.
+/// What waits for a person; the table has an index of just these, which SQLite uses only
+/// for these very words.
 fn waits() -> Condition {
     Condition::any()
         .add(Column::State.eq(State::Review))
-        .add(Column::Frozen.eq(true))
+        .add(Expr::col(Column::Frozen))
 }
 
 impl Tx {

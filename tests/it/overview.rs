@@ -5,9 +5,12 @@ use std::process::Command;
 use hongbao::domain::role::Role;
 use hongbao::grpc::pb;
 
-use crate::support::{Options, SHOP, TestApp, TestDb, block_on, on_both, reason};
+use crate::support::{Options, Raw, SHOP, TestApp, TestDb, block_on, on_both, reason};
 
-on_both!(a_glance_agrees_with_the_rest);
+on_both!(
+    a_glance_agrees_with_the_rest,
+    what_has_left_its_plan_is_first
+);
 
 async fn overview(client: &crate::support::Client) -> pb::GetOverviewResponse {
     let asked = pb::GetOverviewRequest::default();
@@ -91,6 +94,31 @@ async fn a_glance_agrees_with_the_rest(db: TestDb) {
     let none = pb::GetOverviewRequest { campaign_limit: -1 };
     let status = client.admin().get_overview(none).await.unwrap_err();
     assert_eq!(reason(&status), "INVALID_FIELDS");
+    app.stop().await;
+}
+
+async fn what_has_left_its_plan_is_first(db: TestDb) {
+    let (app, [idle, busy]) = stage(db).await;
+    let raw = Raw::open(&app.db).await;
+    raw.run(&format!(
+        "INSERT INTO money_breaker (scope, subject, fen_per_minute, loss_max_fen, failure_percent, trip_reason, trip_time)
+         VALUES ('CAMPAIGN', {idle}, 10, 10, 0, 'too much', 1)"
+    ))
+    .await;
+    let first = |state: &'static str| {
+        let (raw, app) = (&raw, &app);
+        async move {
+            raw.run(&format!(
+                "UPDATE campaign SET state = '{state}' WHERE id = {idle}"
+            ))
+            .await;
+            let one = pb::GetOverviewRequest { campaign_limit: 1 };
+            let one = app.client.admin().get_overview(one).await.unwrap();
+            one.into_inner().campaigns[0].campaign_id
+        }
+    };
+    assert_eq!(first("PAUSED").await, idle, "it waits for people");
+    assert_eq!(first("ENDED").await, busy, "it waits for nobody");
     app.stop().await;
 }
 

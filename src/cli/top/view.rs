@@ -1,6 +1,6 @@
 //! What was seen of a server, and how it moved between two looks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::grpc::pb;
@@ -43,9 +43,9 @@ impl View {
             if self.spent.len() == REMEMBERED {
                 self.spent.pop_front();
             }
-            self.spent.push_back(per_second(out(&now) - out(before)));
-            self.answered =
-                per_second(issued(&now) - issued(before) + under_way(before) - under_way(&now));
+            let (sent, answered) = moved(before, &now);
+            self.spent.push_back(per_second(sent));
+            self.answered = per_second(answered);
         }
         self.seen = Some((now, at));
         self.error = None;
@@ -81,20 +81,82 @@ impl View {
     }
 }
 
-/// What went out of all campaigns that are shown.
-fn out(seen: &pb::GetOverviewResponse) -> i64 {
-    let budgets = seen.campaigns.iter().filter_map(|c| c.budget.as_ref());
-    budgets
-        .map(|b| b.transit_fen.saturating_add(b.paid_fen))
-        .sum()
+/// Fen that went out and packets that got an answer between two looks, by the campaigns
+/// that were seen at both: one that comes into sight brings all that it ever paid.
+fn moved(before: &pb::GetOverviewResponse, now: &pb::GetOverviewResponse) -> (i64, i64) {
+    let earlier: BTreeMap<i64, &pb::CampaignOverview> = before
+        .campaigns
+        .iter()
+        .map(|c| (c.campaign_id, c))
+        .collect();
+    let both = now
+        .campaigns
+        .iter()
+        .filter_map(|c| Some((*earlier.get(&c.campaign_id)?, c)));
+    both.fold((0, 0), |(sent, answered), (then, now)| {
+        (
+            sent + out(now) - out(then),
+            answered + reached(now) - reached(then),
+        )
+    })
 }
 
-fn issued(seen: &pb::GetOverviewResponse) -> i64 {
-    seen.campaigns.iter().map(|c| c.issued_count).sum()
+/// What went out of a campaign.
+fn out(campaign: &pb::CampaignOverview) -> i64 {
+    let budget = campaign.budget.unwrap_or_default();
+    budget.transit_fen.saturating_add(budget.paid_fen)
 }
 
-fn under_way(seen: &pb::GetOverviewResponse) -> i64 {
-    let open = seen.campaigns.iter().filter_map(|c| c.open.as_ref());
-    open.map(|open| open.queued_count + open.sending_count + open.unknown_count)
-        .sum()
+/// Packets of a campaign that got an answer.
+fn reached(campaign: &pb::CampaignOverview) -> i64 {
+    let open = campaign.open.unwrap_or_default();
+    campaign.issued_count - open.queued_count - open.sending_count - open.unknown_count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn seen(paid: &[(i64, i64)]) -> pb::GetOverviewResponse {
+        let campaigns = paid.iter().map(|&(campaign_id, paid_fen)| {
+            let budget = pb::Budget {
+                paid_fen,
+                ..Default::default()
+            };
+            pb::CampaignOverview {
+                campaign_id,
+                budget: Some(budget),
+                issued_count: paid_fen / 100,
+                ..Default::default()
+            }
+        });
+        pb::GetOverviewResponse {
+            campaigns: campaigns.collect(),
+            ..Default::default()
+        }
+    }
+
+    fn rates(before: &[(i64, i64)], now: &[(i64, i64)]) -> (u64, u64) {
+        let mut view = View::new("x".to_owned());
+        let at = crate::clock::monotonic();
+        view.saw(seen(before), at);
+        view.saw(seen(now), at + Duration::from_secs(1));
+        (view.spent_now(), view.answered())
+    }
+
+    #[test]
+    fn a_campaign_that_comes_into_sight_is_no_spending() {
+        let came = rates(&[(1, 100), (2, 0)], &[(1, 300), (3, 50_000_000)]);
+        assert_eq!(came, (200, 2));
+    }
+
+    #[test]
+    fn a_campaign_that_goes_out_of_sight_hides_no_spending() {
+        assert_eq!(
+            rates(&[(1, 100), (2, 50_000_000)], &[(1, 1_100)]),
+            (1_000, 10)
+        );
+    }
 }
