@@ -63,6 +63,8 @@ pub enum Stage {
     Rejected,
     /// Agreed, and the call has had its effect.
     Used,
+    /// What it was about has ended otherwise.
+    Withdrawn,
 }
 
 impl Stage {
@@ -74,6 +76,7 @@ impl Stage {
             Self::Approved => "APPROVED",
             Self::Rejected => "REJECTED",
             Self::Used => "USED",
+            Self::Withdrawn => "WITHDRAWN",
         }
     }
 }
@@ -98,6 +101,20 @@ pub struct Need {
 }
 
 impl Need {
+    /// A need that is about no packets and no money.
+    #[must_use]
+    pub fn new(rule: Rule, shop: Option<ShopId>, summary: String) -> Self {
+        Self {
+            rule,
+            shop,
+            campaign: None,
+            issuance: None,
+            count: 0,
+            amount: Fen::ZERO,
+            summary,
+        }
+    }
+
     /// Whether what was agreed to covers this: decided lately, for as much.
     #[must_use]
     pub fn is_covered(&self, count: i64, amount: Fen, decided: Timestamp, now: Timestamp) -> bool {
@@ -143,13 +160,9 @@ mod tests {
     #[test]
     fn an_approval_covers_as_much_as_was_seen_and_no_more() {
         let need = |count, fen| Need {
-            rule: Rule::SendAbove,
-            shop: None,
-            campaign: None,
-            issuance: None,
             count,
             amount: Fen(fen),
-            summary: String::new(),
+            ..Need::new(Rule::SendAbove, None, String::new())
         };
         let (decided, day) = (Timestamp(1_000), 86_400_000_000);
         let covered = |need: Need, at| need.is_covered(10, Fen(1_000), decided, Timestamp(at));

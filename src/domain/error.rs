@@ -140,7 +140,7 @@ pub enum Reason {
     Stopped,
     /// FAILED_PRECONDITION: another principal than the one who acted first has to do this (scope, subject).
     SecondApproverRequired,
-    /// FAILED_PRECONDITION: this takes two people; once DecideApproval has approved it, the same call with the same request_id goes through (rule, approval_id, approved_above_fen, amount_fen).
+    /// FAILED_PRECONDITION: this takes two people; once DecideApproval has approved it, the same call with the same request_id goes through (rule, packet_count, amount_fen, and approval_id unless it was only tried).
     ApprovalRequired,
     /// FAILED_PRECONDITION: a second person said no to this call; what is asked anew needs a new request_id (approval_id, decider).
     ApprovalRejected,

@@ -206,14 +206,16 @@ impl Principal {
         if self.grants.iter().any(|grant| grant.holds(permission)) {
             return Ok(());
         }
-        Err(Error::new(
-            Reason::PermissionMissing,
-            format!(
-                "this app holds no grant with {}; an operator can make an app that does (CreateApp)",
-                permission.name()
+        let name = permission.name();
+        let text = match self.kind {
+            PrincipalKind::App => format!(
+                "this app holds no grant with {name}; whoever administers apps can make one that does (CreateApp)"
             ),
-        )
-        .fact("permission", permission.name()))
+            PrincipalKind::Operator => format!(
+                "none of this person's roles has {name}; `hongbao operator create` makes people with other roles"
+            ),
+        };
+        Err(Error::new(Reason::PermissionMissing, text).fact("permission", name))
     }
 
     /// Whether some grant covers a shop with a permission beside the one that its
@@ -226,7 +228,10 @@ impl Principal {
         if self.grants.iter().any(|g| g.covers(permission, shop)) {
             return Ok(());
         }
-        let text = format!("this app does not hold {} in this shop", permission.name());
+        let text = format!(
+            "the caller does not hold {} in this shop",
+            permission.name()
+        );
         Err(Error::new(Reason::PermissionMissing, text).fact("permission", permission.name()))
     }
 

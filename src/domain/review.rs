@@ -12,11 +12,13 @@ pub enum Verdict {
     Paid,
     /// It came back to the merchant.
     Refunded,
+    /// The provider has sent it, and nobody is known to have taken it.
+    Sent,
 }
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 3] = [Self::NotPaid, Self::Paid, Self::Refunded];
+    pub const ALL: [Self; 4] = [Self::NotPaid, Self::Paid, Self::Refunded, Self::Sent];
 
     /// Its name, as in the contract without prefix.
     #[must_use]
@@ -25,6 +27,7 @@ impl Verdict {
             Self::NotPaid => "NOT_PAID",
             Self::Paid => "PAID",
             Self::Refunded => "REFUNDED",
+            Self::Sent => "SENT",
         }
     }
 
@@ -35,6 +38,7 @@ impl Verdict {
             Self::NotPaid => State::Failed,
             Self::Paid => State::Received,
             Self::Refunded => State::Refunded,
+            Self::Sent => State::Sent,
         }
     }
 }
@@ -73,9 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verdict_is_an_end() {
+    fn no_verdict_leaves_a_case() {
         for verdict in Verdict::ALL {
-            assert!(verdict.state().is_final(), "{verdict:?}");
+            let state = verdict.state();
+            assert!(is_open(state, false).is_err(), "{verdict:?}");
+            // What was only sent goes on, as the provider says.
+            assert_eq!(state.is_final(), verdict != Verdict::Sent, "{verdict:?}");
         }
     }
 

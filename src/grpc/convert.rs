@@ -64,11 +64,11 @@ enum_pair!(cap_scope, parse_cap_scope, Scope, CapScope, { Day, Branch, Recipient
 enum_pair!(order, parse_order, Order, IssuanceOrder, { NewestFirst, OldestFirst, LargestFirst, SmallestFirst });
 enum_pair!(principal_kind, parse_principal_kind, PrincipalKind, PrincipalKind, { App, Operator });
 enum_pair!(role, parse_role, Role, Role, { Viewer, Operator, Reviewer, Approver, Administrator });
-enum_pair!(verdict, parse_verdict, Verdict, ReviewVerdict, { NotPaid, Paid, Refunded });
+enum_pair!(verdict, parse_verdict, Verdict, ReviewVerdict, { NotPaid, Paid, Refunded, Sent });
 enum_pair!(approval_rule, parse_approval_rule, Rule, ApprovalRule, {
     SendAbove, FundAbove, LoosenBound, CloseReview, BreakerTripped,
 });
-enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending, Approved, Rejected, Used });
+enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending, Approved, Rejected, Used, Withdrawn });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,

@@ -14,6 +14,7 @@ use super::entity::{account_shop, money_breaker, shop};
 use super::money_breaker::breaker_of;
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, is_duplicate, to_error};
+use crate::domain::approval::{Need, Rule};
 use crate::domain::cap::Used;
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::packet::Capability;
@@ -268,15 +269,11 @@ impl Tx {
             .await?
             .ok_or_else(|| missing::account(id))?;
         if let Some(plan) = update.plan {
-            let of = (None, format!("account {id}"));
-            let need = self
-                .loosened_plan(plan::Scope::Account, id.0, plan, of)
-                .await?;
-            if let Some(need) = need
-                && let Some(refusal) = self.approved(call, &need, false).await?
-            {
-                return Err(refusal.into());
-            }
+            let of = format!("account {id}");
+            let looser = self.loosened_plan(plan::Scope::Account, id.0, plan, &of);
+            let looser = looser.await?;
+            let need = looser.map(|summary| Need::new(Rule::LoosenBound, None, summary));
+            self.demand(call, need).await?;
         }
         let mut change = Entity::update_many().filter(Column::Id.eq(id)).col_expr(
             Column::Enabled,

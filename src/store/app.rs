@@ -91,8 +91,12 @@ impl Store {
         self.write(move |tx| {
             let (new, key) = (new.clone(), key.clone());
             Box::pin(async move {
+                let command = match new.kind {
+                    PrincipalKind::App => "hongbao app create",
+                    PrincipalKind::Operator => "hongbao operator create",
+                };
                 tx.insert_app(id, new, key.clone()).await?;
-                tx.record_local("hongbao create", id.0, &key.id).await?;
+                tx.record_local(command, id.0, &key.id).await?;
                 app(tx, id).await
             })
         })

@@ -155,13 +155,37 @@ impl Tx {
                 }
                 Ok(None)
             }
-            (Stage::Pending | Stage::Approved | Stage::Used, _) => {
+            (Stage::Pending | Stage::Approved | Stage::Used | Stage::Withdrawn, _) => {
                 if !look {
                     self.ask_again(&row, need).await?;
                 }
                 Ok(Some(need.required(Some(row.id))))
             }
         }
+    }
+
+    /// That a call may go through: it needs nobody else, or its approval is used up.
+    ///
+    /// # Errors
+    /// APPROVAL_REQUIRED, APPROVAL_REJECTED.
+    pub(super) async fn demand(&self, call: &Call, need: Option<Need>) -> Result<(), Fault> {
+        let Some(need) = need else { return Ok(()) };
+        let refusal = self.approved(call, &need, false).await?;
+        refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    /// Withdraws what was proposed for cases that have ended otherwise.
+    pub(super) async fn withdraw_closings(&self, cases: Vec<IssuanceId>) -> Result<(), Fault> {
+        if cases.is_empty() {
+            return Ok(());
+        }
+        Entity::update_many()
+            .col_expr(Column::State, Expr::value(Stage::Withdrawn))
+            .filter(Column::IssuanceId.is_in(cases))
+            .filter(Column::State.is_in([Stage::Pending, Stage::Approved]))
+            .exec(self)
+            .await?;
+        Ok(())
     }
 
     async fn approval_of(&self, app: AppId, call: &Call) -> Result<Option<Model>, Fault> {
@@ -269,11 +293,12 @@ impl Tx {
             return Ok(());
         }
         if before.state != Stage::Pending {
-            let text = format!(
-                "{} has decided this already: {}",
-                before.decider,
-                before.state.name()
-            );
+            let text = if before.state == Stage::Withdrawn {
+                "the case has ended otherwise".to_owned()
+            } else {
+                let (who, how) = (&before.decider, before.state.name());
+                format!("{who} has decided this already: {how}")
+            };
             return Err(Error::new(Reason::ApprovalDecided, text)
                 .fact("approval_id", before.id)
                 .fact("state", before.state.name())

@@ -180,27 +180,25 @@ impl Tx {
             .await?;
         let row = row.ok_or_else(|| crate::domain::missing::issuance(id))?;
         review::is_open(row.state, row.frozen).map_err(|e| e.fact("issuance_id", id))?;
+        let summary = format!(
+            "close packet {id} ({} yuan, {}) as {}: {reason}",
+            row.amount_fen,
+            row.state.name(),
+            verdict.name()
+        );
         let need = Need {
-            rule: Rule::CloseReview,
-            shop: Some(shop),
             campaign: Some(row.campaign_id),
             issuance: Some(id),
             count: 1,
             amount: row.amount_fen,
-            summary: format!(
-                "close packet {id} ({} yuan, {}) as {}: {reason}",
-                row.amount_fen,
-                row.state.name(),
-                verdict.name()
-            ),
+            ..Need::new(Rule::CloseReview, Some(shop), summary)
         };
         let campaign = self.lock_campaign(shop, row.campaign_id).await?;
         let to = verdict.state();
         affords(&campaign, &row, to)?;
         keeps_parts(&row, to)?;
-        if let Some(refusal) = self.approved(call, &need, false).await? {
-            return Err(refusal.into());
-        }
+        self.demand(call, Some(need)).await?;
+        self.withdraw_closings(vec![id]).await?;
         // A trial has used nothing up.
         let approval = self.used_approval(call).await?;
         let why = format!(
@@ -221,14 +219,15 @@ impl Tx {
         verdict: Verdict,
         why: String,
     ) -> Result<(), Fault> {
-        let to = verdict.state();
-        let now = self.now();
+        let (to, now) = (verdict.state(), self.now());
+        // What was only sent is looked after again.
+        let open = !to.is_final();
         let counted_day = match (to.counts_against_stock(), row.counted_day) {
             (false, _) => None,
             (true, day) => Some(day.unwrap_or(now.beijing_day())),
         };
         let (received, refunded) = match verdict {
-            Verdict::NotPaid => (Fen::ZERO, Fen::ZERO),
+            Verdict::NotPaid | Verdict::Sent => (Fen::ZERO, Fen::ZERO),
             Verdict::Paid => (row.amount_fen, Fen::ZERO),
             Verdict::Refunded if row.state == State::Refunded => {
                 (row.received_fen, row.refunded_fen)
@@ -237,8 +236,8 @@ impl Tx {
         };
         let mut update = Entity::update_many()
             .col_expr(Column::State, Expr::value(to))
-            .col_expr(Column::Job, Expr::value(None::<Job>))
-            .col_expr(Column::DueTime, Expr::value(None::<Timestamp>))
+            .col_expr(Column::Job, Expr::value(open.then_some(Job::Sync)))
+            .col_expr(Column::DueTime, Expr::value(open.then_some(now)))
             .col_expr(Column::Frozen, Expr::value(false))
             .col_expr(Column::CountedDay, Expr::value(counted_day))
             .col_expr(Column::ReceivedFen, Expr::value(received))
@@ -246,6 +245,9 @@ impl Tx {
             .col_expr(Column::Version, Expr::value(row.version + 1))
             .col_expr(Column::Fence, Expr::value(row.fence + 1))
             .col_expr(Column::UpdateTime, Expr::value(now));
+        if to == State::Sent && row.send_time.is_none() {
+            update = update.col_expr(Column::SendTime, Expr::value(Some(now)));
+        }
         if to == State::Received && row.receive_time.is_none() {
             update = update.col_expr(Column::ReceiveTime, Expr::value(Some(now)));
         }
@@ -267,6 +269,16 @@ impl Tx {
             .filter(attempt::Column::AttemptNo.eq(row.attempt_count))
             .exec(self)
             .await?;
+        if to == State::Sent {
+            // That it was sent is known from now on: a failure would contradict it.
+            attempt::Entity::update_many()
+                .col_expr(attempt::Column::AcceptTime, Expr::value(Some(now)))
+                .filter(attempt::Column::IssuanceId.eq(row.id))
+                .filter(attempt::Column::AttemptNo.eq(row.attempt_count))
+                .filter(attempt::Column::AcceptTime.is_null())
+                .exec(self)
+                .await?;
+        }
         let posting = Posting::of_transition(row.state, to, row.amount_fen);
         let change = Change {
             before: row,

@@ -15,7 +15,6 @@ use super::money_breaker::breaker_of;
 use super::read::Tally;
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, to_error};
-use crate::domain::approval::{Need, Rule};
 use crate::domain::id::{AccountId, ShopId};
 use crate::domain::plan;
 use crate::domain::schedule::Job;
@@ -64,7 +63,8 @@ impl Store {
                 let replayed = tx.claim_request(&call, subject, None).await? != Claimed::New;
                 let before = tx.lock_stop(scope).await?;
                 if let (false, false, Scope::Account(id)) = (replayed, stopped, scope) {
-                    let gone_on = tx.let_account_go_on(&call, id).await;
+                    let of = (None, format!("account {id}"));
+                    let gone_on = tx.go_on(&call, plan::Scope::Account, id.0, of).await;
                     if let Err(error) = tx.or_wait(&call, gone_on).await? {
                         return Ok(Err(error));
                     }
@@ -135,27 +135,6 @@ impl Tx {
             .exec(self)
             .await?;
         Ok(())
-    }
-
-    /// An account whose money breaker has tripped goes on by two people.
-    async fn let_account_go_on(&self, call: &Call, id: AccountId) -> Result<(), Fault> {
-        let breaker = breaker_of(self, plan::Scope::Account, id.0).await?;
-        let Some(why) = breaker.and_then(|row| row.trip_reason) else {
-            return Ok(());
-        };
-        let need = Need {
-            rule: Rule::BreakerTripped,
-            shop: None,
-            campaign: None,
-            issuance: None,
-            count: 0,
-            amount: Fen::ZERO,
-            summary: format!("let account {id} go on, whose money breaker has tripped ({why})"),
-        };
-        if let Some(refusal) = self.approved(call, &need, false).await? {
-            return Err(refusal.into());
-        }
-        self.clear_trip(plan::Scope::Account, id.0).await
     }
 
     /// The row of something that can be stopped from now on.

@@ -169,9 +169,9 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "closed-by-two",
-        rule: "a case that was closed by hand ended, by a call of one person that another has approved",
+        rule: "a case was closed by hand to what a verdict can say, by a call of one person that another has approved",
         sql: "SELECT j.aggregate_id AS id FROM journal j WHERE j.aggregate = 'ISSUANCE' AND j.kind = 'REVIEW_CLOSED'
-              AND (j.to_state NOT IN ('FAILED', 'RECEIVED', 'REFUNDED') OR NOT EXISTS (
+              AND (j.to_state NOT IN ('FAILED', 'RECEIVED', 'REFUNDED', 'SENT') OR NOT EXISTS (
                 SELECT 1 FROM approval p JOIN app a ON a.id = p.app_id JOIN app d ON d.id = p.decided_by
                 WHERE p.issuance_id = j.aggregate_id AND p.rule = 'CLOSE_REVIEW' AND p.state = 'USED'
                   AND a.kind = 'OPERATOR' AND d.kind = 'OPERATOR' AND p.decided_by <> p.app_id))

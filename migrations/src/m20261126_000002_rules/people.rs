@@ -30,17 +30,19 @@ pub(super) const UP: &[&str] = &[
         summary TEXT NOT NULL,
         packet_count BIGINT NOT NULL CHECK (packet_count >= 0),
         amount_fen BIGINT NOT NULL CHECK (amount_fen >= 0),
-        state TEXT NOT NULL CHECK (state IN ('PENDING', 'APPROVED', 'REJECTED', 'USED')),
+        state TEXT NOT NULL CHECK (state IN ('PENDING', 'APPROVED', 'REJECTED', 'USED', 'WITHDRAWN')),
         decided_by BIGINT REFERENCES app (id),
         decider TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL DEFAULT '',
         decide_time BIGINT,
         create_time BIGINT NOT NULL,
         UNIQUE (app_id, request_id),
-        CHECK ((state = 'PENDING') = (decided_by IS NULL)),
+        CHECK (state <> 'PENDING' OR decided_by IS NULL),
+        CHECK (state IN ('PENDING', 'WITHDRAWN') OR decided_by IS NOT NULL),
         CHECK (decided_by IS NULL OR decided_by <> app_id)
     )",
     "CREATE INDEX approval_pending ON approval (create_time, id) WHERE state = 'PENDING'",
+    "CREATE INDEX approval_case ON approval (issuance_id) WHERE issuance_id IS NOT NULL",
     "CREATE INDEX approval_time ON approval (create_time, id)",
     // What a person has to look at: packets in doubt for too long, and those whose
     // provider contradicted itself.

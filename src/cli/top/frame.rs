@@ -258,24 +258,19 @@ fn people(seen: &pb::GetOverviewResponse) -> Vec<Line<'static>> {
             lines.push(Line::styled(text, WARN));
         }
     }
-    let since = |time: &Option<Timestamp>| {
-        time.map_or_else(String::new, |at| format!(", the oldest since {at}"))
+    let mut waiting = |count: i64, what: &str, since: Option<Timestamp>, style| {
+        if count > 0 {
+            let oldest = since.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+            lines.push(Line::styled(format!("{what}: {count}{oldest}"), style));
+        }
     };
-    if seen.review_count > 0 {
-        let oldest = since(&seen.review_oldest_time);
-        let text = format!(
-            "{} packets in review{oldest} (ListReviews)",
-            seen.review_count
-        );
-        lines.push(Line::styled(text, BAD));
-    }
-    if seen.approval_count > 0 {
-        let oldest = since(&seen.approval_oldest_time);
-        let text = format!(
-            "{} approvals wait{oldest} (ListApprovals)",
-            seen.approval_count
-        );
-        lines.push(Line::styled(text, WARN));
-    }
+    let (reviews, approvals) = (seen.review_oldest_time, seen.approval_oldest_time);
+    waiting(seen.review_count, "in review (ListReviews)", reviews, BAD);
+    waiting(
+        seen.approval_count,
+        "approvals (ListApprovals)",
+        approvals,
+        WARN,
+    );
     lines
 }

@@ -8,7 +8,6 @@ use super::super::Store;
 use super::super::entity::campaign::{Column, Entity, Model};
 use super::super::entity::search_gram::Kind;
 use super::super::journal::campaign_entry;
-use super::super::money_breaker::breaker_of;
 use super::super::request::Call;
 use super::super::search::Named;
 use super::super::tx::{Fault, Tx};
@@ -81,19 +80,17 @@ impl Tx {
         after.approve_fund_above_fen = update
             .approve_fund_above
             .unwrap_or(before.approve_fund_above_fen);
-        let mut need = loosened(&before, &after);
-        if let (None, Some(plan), true) = (&need, update.plan, before.state != CampaignState::Draft)
-        {
-            let of = (Some(before.shop_id), format!("campaign {}", before.code));
-            need = self
-                .loosened_plan(Scope::Campaign, before.id.0, plan, of)
-                .await?;
+        let mut looser: Vec<String> = loosened(&before, &after).into_iter().collect();
+        if let (Some(plan), true) = (update.plan, before.state != CampaignState::Draft) {
+            let of = format!("campaign {}", before.code);
+            let plan = self.loosened_plan(Scope::Campaign, before.id.0, plan, &of);
+            looser.extend(plan.await?);
         }
-        if let Some(need) = need
-            && let Some(refusal) = self.approved(call, &need, false).await?
-        {
-            return Err(refusal.into());
-        }
+        let need = (!looser.is_empty()).then(|| Need {
+            campaign: Some(before.id),
+            ..Need::new(Rule::LoosenBound, Some(before.shop_id), looser.join("; "))
+        });
+        self.demand(call, need).await?;
         if let Some(plan) = update.plan {
             self.set_plan(Scope::Campaign, before.id.0, plan).await?;
         }
@@ -140,7 +137,8 @@ impl Tx {
             return Ok(());
         }
         if state == CampaignState::Active {
-            self.let_go_on(call, &before).await?;
+            let of = (Some(before.shop_id), format!("campaign {}", before.code));
+            self.go_on(call, Scope::Campaign, before.id.0, of).await?;
         }
         if let (CampaignState::Draft, CampaignState::Active, Some(pot)) =
             (before.state, state, before.pot_fen)
@@ -158,30 +156,6 @@ impl Tx {
         };
         self.keep_campaign(&before, after, kind, None, &call.actor)
             .await
-    }
-
-    /// A campaign whose money breaker has tripped goes on by two people.
-    async fn let_go_on(&self, call: &Call, before: &Model) -> Result<(), Fault> {
-        let breaker = breaker_of(self, Scope::Campaign, before.id.0).await?;
-        let Some(why) = breaker.and_then(|row| row.trip_reason) else {
-            return Ok(());
-        };
-        let need = Need {
-            rule: Rule::BreakerTripped,
-            shop: Some(before.shop_id),
-            campaign: Some(before.id),
-            issuance: None,
-            count: 0,
-            amount: Fen::ZERO,
-            summary: format!(
-                "let campaign {} go on, whose money breaker has tripped ({why})",
-                before.code
-            ),
-        };
-        if let Some(refusal) = self.approved(call, &need, false).await? {
-            return Err(refusal.into());
-        }
-        self.clear_trip(Scope::Campaign, before.id.0).await
     }
 
     /// The shares of a campaign's pot: a shuffled list, fixed when it opens.
@@ -223,11 +197,7 @@ impl Tx {
                         "a budget holds at most 2^62 fen".to_owned(),
                     )
                 })?;
-            if let Some(need) = funded(&before, amount)
-                && let Some(refusal) = self.approved(call, &need, false).await?
-            {
-                return Err(refusal.into());
-            }
+            self.demand(call, funded(&before, amount)).await?;
             return self
                 .keep_campaign(&before, after, "FUNDED", Some(posting), &call.actor)
                 .await;
@@ -320,9 +290,9 @@ impl Tx {
     }
 }
 
-/// What a change needs a second person for: a bound on one person may be lowered by
-/// one, and raised or taken away by two.
-fn loosened(before: &Model, after: &Model) -> Option<Need> {
+/// A change that leaves more to one person, in words: a bound may be lowered by one,
+/// and raised or taken away by two.
+fn loosened(before: &Model, after: &Model) -> Option<String> {
     let looser = |was: Option<Fen>, is: Option<Fen>| match (was, is) {
         (Some(was), Some(is)) => is > was,
         (Some(_), None) => true,
@@ -334,33 +304,24 @@ fn loosened(before: &Model, after: &Model) -> Option<Need> {
     ];
     let loosened = bounds.into_iter().any(|(was, is)| looser(was, is));
     let words = |bound: Option<Fen>| bound.map_or("all".to_owned(), |fen| format!("{fen} yuan"));
-    loosened.then(|| Need {
-        rule: Rule::LoosenBound,
-        shop: Some(before.shop_id),
-        campaign: Some(before.id),
-        issuance: None,
-        count: 0,
-        amount: Fen::ZERO,
-        summary: format!(
+    loosened.then(|| {
+        format!(
             "let one person send up to {} and fund up to {} in campaign {}",
             words(after.approve_send_above_fen),
             words(after.approve_fund_above_fen),
             before.code
-        ),
+        )
     })
 }
 
 /// What funding needs a second person for.
 fn funded(campaign: &Model, amount: Fen) -> Option<Need> {
     let bound = campaign.approve_fund_above_fen?;
+    let summary = format!("fund campaign {} with {amount} yuan", campaign.code);
     (amount > bound).then(|| Need {
-        rule: Rule::FundAbove,
-        shop: Some(campaign.shop_id),
         campaign: Some(campaign.id),
-        issuance: None,
-        count: 0,
         amount,
-        summary: format!("fund campaign {} with {amount} yuan", campaign.code),
+        ..Need::new(Rule::FundAbove, Some(campaign.shop_id), summary)
     })
 }
 

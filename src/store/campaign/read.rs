@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::super::Store;
 use super::super::entity::{campaign, campaign_revision, issuance};
@@ -16,27 +16,25 @@ use crate::domain::plan::Scope;
 use crate::domain::search::Keyword;
 use crate::domain::{Error, Fen, Result, State, missing};
 
-/// A campaign of a shop with its texts.
+/// A campaign of a shop with its texts. The breaker is read first: it trips in the
+/// transaction that pauses its campaign, so nobody sees one that has tripped and is active.
 async fn campaign(
     db: &impl ConnectionTrait,
     shop: ShopId,
     id: CampaignId,
 ) -> Result<Campaign, Fault> {
+    let breaker = breaker_of(db, Scope::Campaign, id.0).await?;
     let row = campaign::Entity::find_by_id(id)
         .filter(campaign::Column::ShopId.eq(shop))
         .one(db)
         .await?;
-    with_texts(db, row.ok_or_else(|| missing::campaign(id))?).await
-}
-
-async fn with_texts(db: &impl ConnectionTrait, row: campaign::Model) -> Result<Campaign, Fault> {
+    let row = row.ok_or_else(|| missing::campaign(id))?;
     let revision = campaign_revision::Entity::find_by_id((row.id, row.revision))
         .one(db)
         .await?;
     let revision = revision.ok_or_else(|| Error::internal("a revision is missing", "campaign"))?;
     let texts = serde_json::from_str(&revision.texts)
         .map_err(|e| Error::internal("stored texts are no JSON", e))?;
-    let breaker = breaker_of(db, Scope::Campaign, row.id.0).await?;
     Ok(Campaign {
         row,
         texts,
@@ -76,10 +74,15 @@ impl Store {
             let named = self.campaigns_named(shop, keyword, "keyword").await?;
             query = query.filter(campaign::Column::Id.is_in(named));
         }
-        let rows = query.all(self.reader()).await.map_err(to_error)?;
-        let mut campaigns = Vec::with_capacity(rows.len());
-        for row in rows {
-            campaigns.push(with_texts(self.reader(), row).await?);
+        let ids = query.select_only().column(campaign::Column::Id);
+        let ids: Vec<CampaignId> = ids
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        let mut campaigns = Vec::with_capacity(ids.len());
+        for id in ids {
+            campaigns.push(campaign(self.reader(), shop, id).await?);
         }
         Ok(campaigns)
     }

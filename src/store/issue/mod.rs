@@ -342,17 +342,15 @@ impl Unit<'_> {
 /// What a send needs a second person for.
 fn above(command: &Command, campaign: &campaign::Model, sum: Fen, count: i64) -> Option<Need> {
     let bound = campaign.approve_send_above_fen?;
+    let summary = format!(
+        "send {count} packets, {sum} yuan together, of campaign {}",
+        campaign.code
+    );
     (sum > bound).then(|| Need {
-        rule: Rule::SendAbove,
-        shop: Some(command.shop),
         campaign: Some(campaign.id),
-        issuance: None,
         count,
         amount: sum,
-        summary: format!(
-            "send {count} packets, {sum} yuan together, of campaign {}",
-            campaign.code
-        ),
+        ..Need::new(Rule::SendAbove, Some(command.shop), summary)
     })
 }
 

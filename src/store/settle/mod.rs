@@ -149,6 +149,7 @@ impl Tx {
         let (mut exchanges, mut entries, mut done) = (Vec::new(), Vec::new(), Vec::new());
         let (mut receipts, mut shares, mut moves) = (Vec::new(), Vec::new(), BatchMoves::default());
         let (mut uncounted, mut ends) = (Vec::new(), AllEnds::default());
+        let mut closed = Vec::new();
         for (settlement, id) in settlements.iter().zip(ids) {
             let row = issuances.get_mut(&settlement.issuance);
             let (Some(row), Some(attempt)) = (row, attempts.get_mut(&settlement.attempt)) else {
@@ -192,6 +193,9 @@ impl Tx {
             entries.extend(self.entries_of(row, &step, postings));
             moves.add(row, step.state, row.attempt_count);
             ends.add(row, step.state);
+            if row.state == State::Review && step.state != State::Review {
+                closed.push(row.id);
+            }
             self.move_attempt(store, settlement, attempt, &step).await?;
             receipts.extend(receipt_rows(store, settlement, row, attempt)?);
             self.move_issuance(settlement, row, &step).await?;
@@ -199,6 +203,7 @@ impl Tx {
         }
         insert_all::<provider_exchange::Entity, _>(self, exchanges).await?;
         self.append(entries).await?;
+        self.withdraw_closings(closed).await?;
         let trips = self.count_ends(ends).await?;
         self.insert_receipts(receipts).await?;
         self.give_shares_back(shares).await?;

@@ -158,7 +158,7 @@ async fn records(db: TestDb) {
     // An operator's keys are made where the database is.
     let person = table.app.person("ann", &[Role::Viewer]).await;
     let made = pb::ListAuditRequest {
-        methods: vec!["hongbao create".into()],
+        methods: vec!["hongbao operator create".into()],
         ..Default::default()
     };
     let own = person.admin().list_audit(made).await;

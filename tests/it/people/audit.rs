@@ -40,7 +40,7 @@ async fn every_hand_on_money_is_listed(db: TestDb) {
         "CreateProviderAccount",
         "CreateCampaign",
         "ActivateCampaign",
-        "hongbao create",
+        "hongbao app create",
     ] {
         assert!(methods.contains(&method), "{method}: {methods:?}");
     }

@@ -14,6 +14,8 @@ on_both!(
     a_case_can_turn_out_paid,
     what_was_failed_can_turn_out_paid,
     cases_come_in_pages,
+    a_case_that_was_only_sent_is_asked_about_again,
+    a_case_that_ends_by_itself_withdraws_what_was_proposed,
 );
 
 /// A packet whose provider first says that it paid and then that it failed.
@@ -274,5 +276,72 @@ async fn cases_come_in_pages(db: TestDb) {
         }
     }
     assert_eq!(found, made, "oldest first, each once");
+    app.stop().await;
+}
+
+/// A packet whose provider has echoed another amount. It is asked about once a day.
+async fn mismatched(app: &TestApp, campaign: i64) -> i64 {
+    let sent = app.client.send(SHOP, campaign, "oSIM-WRONG_AMOUNT-1").await;
+    let id = sent.unwrap().issuance_id;
+    app.client.await_state(SHOP, id, &[S::Review]).await;
+    id
+}
+
+async fn a_case_that_was_only_sent_is_asked_about_again(db: TestDb) {
+    let app = app_at(db, 1_000).await;
+    let campaign = ready(&app, 1_000).await;
+    let ann = app.person("ann", &[Role::Reviewer]).await;
+    let bob = app.person("bob", &[Role::Approver]).await;
+    let id = mismatched(&app, campaign).await;
+    let closed = close(&app, &ann, &bob, id, V::Sent).await;
+    assert_eq!((closed.state(), closed.frozen), (S::Sent, false));
+    assert_eq!(app.client.budget(SHOP, campaign).await.transit_fen, 100);
+    // From here on the provider's word counts again.
+    app.client.await_state(SHOP, id, &[S::Received]).await;
+    app.assert_sound().await;
+    app.stop().await;
+}
+
+async fn a_case_that_ends_by_itself_withdraws_what_was_proposed(db: TestDb) {
+    let app = app_at(db, 1_000).await;
+    let campaign = ready(&app, 1_000).await;
+    let ann = app.person("ann", &[Role::Reviewer]).await;
+    let bob = app.person("bob", &[Role::Approver]).await;
+    let id = mismatched(&app, campaign).await;
+    let mut proposed = Vec::new();
+    for verdict in [V::NotPaid, V::Paid] {
+        let request = closing(&ann, id, verdict);
+        let status = ann.reviews().close_review(request.clone()).await;
+        proposed.push((waits_for(&status.unwrap_err()), request));
+    }
+    decide(&bob, proposed[1].0, true).await.unwrap();
+    let refresh = pb::RefreshStatusRequest {
+        shop_id: SHOP,
+        issuance_ids: vec![id],
+        ..Default::default()
+    };
+    app.client
+        .issuances()
+        .refresh_status(refresh)
+        .await
+        .unwrap();
+    app.client
+        .await_state(SHOP, id, &[S::Sent, S::Received])
+        .await;
+    let listed = pb::ListApprovalsRequest {
+        shop_id: SHOP,
+        state: pb::ApprovalState::Withdrawn.into(),
+        ..Default::default()
+    };
+    let listed = bob.reviews().list_approvals(listed).await.unwrap();
+    assert_eq!(listed.into_inner().approvals.len(), 2);
+    for (approval, request) in proposed {
+        let status = decide(&bob, approval, true).await.unwrap_err();
+        assert_eq!(reason(&status), "APPROVAL_DECIDED");
+        assert_eq!(fact(&status, "state"), "WITHDRAWN");
+        let status = ann.reviews().close_review(request).await.unwrap_err();
+        assert_eq!(reason(&status), "NOT_IN_REVIEW");
+    }
+    app.assert_sound().await;
     app.stop().await;
 }

@@ -2,7 +2,7 @@
 //! are settled, both under the lock of one row that all replicas share. What trips it
 //! stays where it is, with its hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -14,12 +14,18 @@ use super::Store;
 use super::entity::money_breaker::{Column, Entity, Model};
 use super::entity::{campaign, issuance};
 use super::journal::campaign_entry;
+use super::request::Call;
 use super::tx::{Fault, Tx, to_error};
 use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::{CampaignState, Standing};
-use crate::domain::id::{AccountId, CampaignId, ShopId};
-use crate::domain::plan::{Scope, SpendPlan, overspent, refusal};
-use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
+use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::plan::{Scope, SpendPlan, refusal};
+
+use crate::domain::{Error, Reason, Result, State, Timestamp};
+
+mod gate;
+
+pub(super) use gate::Gate;
 
 /// Who acts when a breaker trips.
 const BREAKER: &str = "breaker";
@@ -92,58 +98,6 @@ impl Trip {
     }
 }
 
-/// The breakers that packets about to be sent must pass, while they are looked at.
-#[derive(Debug)]
-pub(super) struct Gate {
-    now: Timestamp,
-    breakers: BTreeMap<(Scope, i64), Model>,
-    trips: BTreeMap<(Scope, i64), String>,
-}
-
-impl Gate {
-    /// Lets a packet out, or holds it back. What goes out again under its number was
-    /// counted before. The first packet that does not fit trips its breaker, which then
-    /// holds back all that come behind.
-    pub(super) fn admits(&mut self, row: &issuance::Model) -> bool {
-        if self.breakers.is_empty() {
-            return true;
-        }
-        let account = (Scope::Account, row.account_id.0);
-        let campaign = (Scope::Campaign, row.campaign_id.0);
-        if row.state != State::Queued {
-            return !self.holds_back(account);
-        }
-        if self.holds_back(account) || self.holds_back(campaign) {
-            return false;
-        }
-        let mut spent = Vec::with_capacity(2);
-        for key in [account, campaign] {
-            let Some(breaker) = self.breakers.get(&key) else {
-                continue;
-            };
-            let plan = breaker.plan();
-            let Some(until) = plan.spend(breaker.spent_until, row.amount_fen, self.now) else {
-                let ahead = plan.ahead(breaker.spent_until, self.now);
-                self.trips
-                    .insert(key, overspent(&plan, row.amount_fen, ahead));
-                return false;
-            };
-            spent.push((key, until));
-        }
-        for (key, until) in spent {
-            if let Some(breaker) = self.breakers.get_mut(&key) {
-                breaker.spent_until = until;
-            }
-        }
-        true
-    }
-
-    fn holds_back(&self, key: (Scope, i64)) -> bool {
-        let tripped = |breaker: &Model| breaker.trip_time.is_some();
-        self.trips.contains_key(&key) || self.breakers.get(&key).is_some_and(tripped)
-    }
-}
-
 /// What a settlement counts, by what has a breaker.
 #[derive(Debug, Default)]
 pub(super) struct AllEnds(BTreeMap<(Scope, i64), Ends>);
@@ -190,44 +144,6 @@ impl Tx {
             .await?;
         let keyed = rows.into_iter().map(|row| ((row.scope, row.subject), row));
         Ok(keyed.collect())
-    }
-
-    /// The breakers that packets about to be sent must pass.
-    pub(super) async fn gate(
-        &self,
-        account: AccountId,
-        rows: &[issuance::Model],
-    ) -> Result<Gate, Fault> {
-        let queued = rows.iter().filter(|row| row.state == State::Queued);
-        let mut keys: BTreeSet<(Scope, i64)> = queued
-            .map(|row| (Scope::Campaign, row.campaign_id.0))
-            .collect();
-        keys.insert((Scope::Account, account.0));
-        Ok(Gate {
-            now: self.now(),
-            breakers: self
-                .lock_breakers(keys.into_iter(), Condition::all())
-                .await?,
-            trips: BTreeMap::new(),
-        })
-    }
-
-    /// Writes down what has passed a gate, and trips what was to be held back. Called
-    /// behind all else that the unit writes, since a campaign's row comes last.
-    pub(super) async fn close_gate(&self, gate: Gate) -> Result<Vec<Trip>, Fault> {
-        for breaker in gate.breakers.values() {
-            self.keep_breaker(breaker).await?;
-        }
-        let trips = gate.trips.into_iter();
-        let trips: Vec<Trip> = trips
-            .map(|((scope, subject), why)| Trip {
-                scope,
-                subject,
-                why,
-            })
-            .collect();
-        self.trip(&trips).await?;
-        Ok(trips)
     }
 
     /// Counts packets that ended: what is to be tripped, since too many of them failed.
@@ -380,14 +296,14 @@ impl Tx {
         Ok(Some(tripped.unwrap_or(error)))
     }
 
-    /// What a change of plan needs a second person for: it lets more out than before.
+    /// A change of plan that lets more out than before, in words: it takes two people.
     pub(super) async fn loosened_plan(
         &self,
         scope: Scope,
         subject: i64,
         plan: Option<SpendPlan>,
-        (shop, of): (Option<ShopId>, String),
-    ) -> Result<Option<Need>, Fault> {
+        of: &str,
+    ) -> Result<Option<String>, Fault> {
         let Some(before) = breaker_of(self, scope, subject).await? else {
             return Ok(None);
         };
@@ -397,19 +313,33 @@ impl Tx {
             Some(plan) => plan.words(),
             None => "no plan".to_owned(),
         };
-        Ok(Some(Need {
-            rule: Rule::LoosenBound,
-            shop,
-            campaign: (scope == Scope::Campaign).then_some(CampaignId(subject)),
-            issuance: None,
-            count: 0,
-            amount: Fen::ZERO,
-            summary: format!("plan {of} for {words} instead of {}", before.plan().words()),
-        }))
+        let before = before.plan().words();
+        Ok(Some(format!("plan {of} for {words} instead of {before}")))
     }
 
-    /// Lets a tripped breaker go on, with all of its loss before it.
-    pub(super) async fn clear_trip(&self, scope: Scope, subject: i64) -> Result<(), Fault> {
+    /// What has tripped goes on by two people, with all of its loss before it. `of` says
+    /// in which shop, and what it is.
+    pub(super) async fn go_on(
+        &self,
+        call: &Call,
+        scope: Scope,
+        subject: i64,
+        (shop, of): (Option<ShopId>, String),
+    ) -> Result<(), Fault> {
+        let breaker = breaker_of(self, scope, subject).await?;
+        let Some(why) = breaker.and_then(|row| row.trip_reason) else {
+            return Ok(());
+        };
+        let summary = format!("let {of} go on, whose money breaker has tripped ({why})");
+        let need = Need {
+            campaign: (scope == Scope::Campaign).then_some(CampaignId(subject)),
+            ..Need::new(Rule::BreakerTripped, shop, summary)
+        };
+        self.demand(call, Some(need)).await?;
+        self.clear_trip(scope, subject).await
+    }
+
+    async fn clear_trip(&self, scope: Scope, subject: i64) -> Result<(), Fault> {
         Entity::update_many()
             .col_expr(Column::TripReason, Expr::value(None::<String>))
             .col_expr(Column::TripTime, Expr::value(None::<Timestamp>))
