@@ -318,7 +318,6 @@ async fn a_case_that_ends_by_itself_withdraws_what_was_proposed(db: TestDb) {
     let refresh = pb::RefreshStatusRequest {
         shop_id: SHOP,
         issuance_ids: vec![id],
-        ..Default::default()
     };
     app.client
         .issuances()
