@@ -54,14 +54,28 @@ pub enum Reason {
     MalformedMessage,
     /// Field: a keyword fits more than 10,000 people, campaigns or groups; say more of it.
     KeywordTooBroad,
+    /// Field: an app_order_id is empty, longer than 128 bytes, or holds blanks at its ends or control characters.
+    OrderIdInvalid,
+    /// Field: a voucher's code has the wrong length, alphabet or check character.
+    CodeInvalid,
     /// UNAUTHENTICATED: no credential in the metadata; send "authorization: Bearer KEY".
     CredentialMissing,
     /// UNAUTHENTICATED: the key is wrong, revoked, expired, or its app is disabled.
     CredentialInvalid,
+    /// UNAUTHENTICATED: the signature that this app must give is missing or wrong; all causes read alike.
+    SignatureInvalid,
+    /// UNAUTHENTICATED: the signed time is more than 300 s from the server's (server_time).
+    TimestampSkew,
+    /// UNAUTHENTICATED: this app used the nonce for another call; make a new one for each.
+    NonceReplayed,
+    /// UNAUTHENTICATED: other fields would have the same digest; change the remark, or sign as docs/signatures.md recommends.
+    SignatureAmbiguous,
     /// PERMISSION_DENIED: no grant of this app holds the permission (permission).
     PermissionMissing,
     /// PERMISSION_DENIED: only a person may do this; call with an operator's key (app_id).
     OperatorRequired,
+    /// PERMISSION_DENIED: this app sees the product and may not do this with it; see SetVoucherProductGrants (product_id, may).
+    ProductNotAllowed,
     /// NOT_FOUND: no such shop, or none that you may see (shop_id).
     ShopNotFound,
     /// NOT_FOUND: no such campaign in this shop (campaign_id).
@@ -80,6 +94,12 @@ pub enum Reason {
     KeyNotFound,
     /// NOT_FOUND: no such approval, or of no shop that you may see (approval_id).
     ApprovalNotFound,
+    /// NOT_FOUND: no such voucher product in this shop, or none that this app may see (product_id or product_code).
+    ProductNotFound,
+    /// NOT_FOUND: no such voucher in this shop, or of no product that this app may see (voucher_id).
+    VoucherNotFound,
+    /// NOT_FOUND: no such voucher order of this app (order_id or app_order_id).
+    OrderNotFound,
     /// Item: the recipient has no openid for the appid that sends.
     OpenidMissing,
     /// NOT_FOUND: no such group in this shop (wx_group_id).
@@ -148,10 +168,34 @@ pub enum Reason {
     ApprovalDecided,
     /// FAILED_PRECONDITION: nothing about this packet is for a person to decide (issuance_id, state).
     NotInReview,
+    /// FAILED_PRECONDITION: the product is a draft; fund and activate it (product_id, state).
+    ProductNotActive,
+    /// FAILED_PRECONDITION: the product is paused; activate it to go on (product_id).
+    ProductPaused,
+    /// FAILED_PRECONDITION: the product has ended; nothing more of it is given (product_id).
+    ProductEnded,
+    /// FAILED_PRECONDITION: the product cannot go from this state to that one (product_id, state).
+    ProductState,
+    /// FAILED_PRECONDITION: a voucher is not there, or not in a state for this; each is named, and nothing was done (voucher_id, state, cause).
+    VoucherNotUsable,
+    /// FAILED_PRECONDITION: one order takes fewer vouchers of this product (product_id, max_per_order, count).
+    OrderLimit,
+    /// FAILED_PRECONDITION: the order is not in a state for this, e.g. it was undone (order_id, state).
+    OrderState,
+    /// FAILED_PRECONDITION: the time in which the order could be undone has passed (order_id, undo_until).
+    UndoTooLate,
+    /// FAILED_PRECONDITION: the product asks for a code of its owner at the spend (product_id, step_up).
+    StepUpRequired,
+    /// FAILED_PRECONDITION: the owner's code is wrong or has expired (step_up, attempts_left).
+    StepUpWrong,
+    /// FAILED_PRECONDITION: too many wrong codes for this owner; wait (step_up, locked_until).
+    StepUpLocked,
     /// RESOURCE_EXHAUSTED: this app calls too often; wait as RetryInfo says (app_id).
     RateLimited,
     /// RESOURCE_EXHAUSTED: the server does as much as it can; wait as RetryInfo says.
     ServerOverloaded,
+    /// RESOURCE_EXHAUSTED: this app guessed too many voucher codes; wait as RetryInfo says (locked_until).
+    CodeLocked,
     /// ABORTED: the resource changed since the etag was read; read it again (etag).
     EtagMismatch,
     /// ABORTED: another writer was first; the same call may be made again at once.
@@ -170,7 +214,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 78] = [
+    pub const ALL: [Self; 100] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -193,10 +237,17 @@ impl Reason {
         Self::SceneIdRequired,
         Self::MalformedMessage,
         Self::KeywordTooBroad,
+        Self::OrderIdInvalid,
+        Self::CodeInvalid,
         Self::CredentialMissing,
         Self::CredentialInvalid,
+        Self::SignatureInvalid,
+        Self::TimestampSkew,
+        Self::NonceReplayed,
+        Self::SignatureAmbiguous,
         Self::PermissionMissing,
         Self::OperatorRequired,
+        Self::ProductNotAllowed,
         Self::ShopNotFound,
         Self::CampaignNotFound,
         Self::IssuanceNotFound,
@@ -206,6 +257,9 @@ impl Reason {
         Self::AppNotFound,
         Self::KeyNotFound,
         Self::ApprovalNotFound,
+        Self::ProductNotFound,
+        Self::VoucherNotFound,
+        Self::OrderNotFound,
         Self::OpenidMissing,
         Self::GroupNotFound,
         Self::RequestIdReused,
@@ -240,8 +294,20 @@ impl Reason {
         Self::ApprovalRejected,
         Self::ApprovalDecided,
         Self::NotInReview,
+        Self::ProductNotActive,
+        Self::ProductPaused,
+        Self::ProductEnded,
+        Self::ProductState,
+        Self::VoucherNotUsable,
+        Self::OrderLimit,
+        Self::OrderState,
+        Self::UndoTooLate,
+        Self::StepUpRequired,
+        Self::StepUpWrong,
+        Self::StepUpLocked,
         Self::RateLimited,
         Self::ServerOverloaded,
+        Self::CodeLocked,
         Self::EtagMismatch,
         Self::ConcurrentUpdate,
         Self::DeadlineExceeded,
@@ -277,8 +343,14 @@ impl Reason {
             Self::SceneIdRequired => "SCENE_ID_REQUIRED",
             Self::MalformedMessage => "MALFORMED_MESSAGE",
             Self::KeywordTooBroad => "KEYWORD_TOO_BROAD",
+            Self::OrderIdInvalid => "ORDER_ID_INVALID",
+            Self::CodeInvalid => "CODE_INVALID",
             Self::CredentialMissing => "CREDENTIAL_MISSING",
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
+            Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::TimestampSkew => "TIMESTAMP_SKEW",
+            Self::NonceReplayed => "NONCE_REPLAYED",
+            Self::SignatureAmbiguous => "SIGNATURE_AMBIGUOUS",
             Self::PermissionMissing => "PERMISSION_MISSING",
             Self::ShopNotFound => "SHOP_NOT_FOUND",
             Self::CampaignNotFound => "CAMPAIGN_NOT_FOUND",
@@ -322,10 +394,26 @@ impl Reason {
             Self::ApprovalRejected => "APPROVAL_REJECTED",
             Self::ApprovalDecided => "APPROVAL_DECIDED",
             Self::NotInReview => "NOT_IN_REVIEW",
+            Self::ProductNotActive => "PRODUCT_NOT_ACTIVE",
+            Self::ProductPaused => "PRODUCT_PAUSED",
+            Self::ProductEnded => "PRODUCT_ENDED",
+            Self::ProductState => "PRODUCT_STATE",
+            Self::VoucherNotUsable => "VOUCHER_NOT_USABLE",
+            Self::OrderLimit => "ORDER_LIMIT",
+            Self::OrderState => "ORDER_STATE",
+            Self::UndoTooLate => "UNDO_TOO_LATE",
+            Self::StepUpRequired => "STEP_UP_REQUIRED",
+            Self::StepUpWrong => "STEP_UP_WRONG",
+            Self::StepUpLocked => "STEP_UP_LOCKED",
             Self::OperatorRequired => "OPERATOR_REQUIRED",
+            Self::ProductNotAllowed => "PRODUCT_NOT_ALLOWED",
             Self::ApprovalNotFound => "APPROVAL_NOT_FOUND",
+            Self::ProductNotFound => "PRODUCT_NOT_FOUND",
+            Self::VoucherNotFound => "VOUCHER_NOT_FOUND",
+            Self::OrderNotFound => "ORDER_NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
+            Self::CodeLocked => "CODE_LOCKED",
             Self::EtagMismatch => "ETAG_MISMATCH",
             Self::ConcurrentUpdate => "CONCURRENT_UPDATE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",

@@ -47,11 +47,21 @@ pub enum Permission {
     Approve,
     /// See the overview of the installation, and the record of every write.
     PlatformRead,
+    /// Read voucher products, vouchers and orders.
+    VoucherRead,
+    /// Give vouchers, and make the codes that their owners confirm a spend with.
+    VoucherGive,
+    /// Spend vouchers, reserve and release them, and undo what was spent.
+    VoucherSpend,
+    /// Create and change voucher products and who may use them; void, freeze and extend vouchers.
+    VoucherAdmin,
+    /// Move money into and out of a voucher product's budget.
+    VoucherFund,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 21] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -68,6 +78,11 @@ impl Permission {
         ("REVIEW", Self::Review),
         ("APPROVE", Self::Approve),
         ("PLATFORM_READ", Self::PlatformRead),
+        ("VOUCHER_READ", Self::VoucherRead),
+        ("VOUCHER_GIVE", Self::VoucherGive),
+        ("VOUCHER_SPEND", Self::VoucherSpend),
+        ("VOUCHER_ADMIN", Self::VoucherAdmin),
+        ("VOUCHER_FUND", Self::VoucherFund),
     ];
 
     /// The permission of a name.
@@ -107,6 +122,11 @@ impl Permission {
             | Self::PiiRead
             | Self::ExchangeRead
             | Self::Review
+            | Self::VoucherRead
+            | Self::VoucherGive
+            | Self::VoucherSpend
+            | Self::VoucherAdmin
+            | Self::VoucherFund
             | Self::Approve => false,
         }
     }

@@ -72,4 +72,5 @@ enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,
+    VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund,
 });

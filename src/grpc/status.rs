@@ -105,9 +105,11 @@ pub fn code(reason: Reason) -> Code {
         | Reason::UpdateMaskInvalid
         | Reason::SceneIdRequired
         | Reason::KeywordTooBroad
+        | Reason::OrderIdInvalid
+        | Reason::CodeInvalid
         | Reason::MalformedMessage => Code::InvalidArgument,
-        Reason::CredentialMissing | Reason::CredentialInvalid => Code::Unauthenticated,
-        Reason::PermissionMissing | Reason::OperatorRequired => Code::PermissionDenied,
+        Reason::CredentialMissing | Reason::CredentialInvalid | Reason::SignatureInvalid | Reason::TimestampSkew | Reason::NonceReplayed | Reason::SignatureAmbiguous => Code::Unauthenticated,
+        Reason::PermissionMissing | Reason::OperatorRequired | Reason::ProductNotAllowed => Code::PermissionDenied,
         Reason::ShopNotFound
         | Reason::CampaignNotFound
         | Reason::IssuanceNotFound
@@ -118,6 +120,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::GroupNotFound
         | Reason::BranchNotFound
         | Reason::KeyNotFound
+        | Reason::ProductNotFound
+        | Reason::VoucherNotFound
+        | Reason::OrderNotFound
         | Reason::ApprovalNotFound => Code::NotFound,
         Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
             Code::AlreadyExists
@@ -150,8 +155,19 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ApprovalRequired
         | Reason::ApprovalRejected
         | Reason::ApprovalDecided
+        | Reason::ProductNotActive
+        | Reason::ProductPaused
+        | Reason::ProductEnded
+        | Reason::ProductState
+        | Reason::VoucherNotUsable
+        | Reason::OrderLimit
+        | Reason::OrderState
+        | Reason::UndoTooLate
+        | Reason::StepUpRequired
+        | Reason::StepUpWrong
+        | Reason::StepUpLocked
         | Reason::NotInReview => Code::FailedPrecondition,
-        Reason::RateLimited | Reason::ServerOverloaded => Code::ResourceExhausted,
+        Reason::RateLimited | Reason::ServerOverloaded | Reason::CodeLocked => Code::ResourceExhausted,
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ProviderUnreachable => {
