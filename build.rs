@@ -9,12 +9,13 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "hongbao/v1/admin_service.proto",
     "hongbao/v1/audience_service.proto",
     "hongbao/v1/campaign_service.proto",
     "hongbao/v1/issuance_service.proto",
     "hongbao/v1/review_service.proto",
+    "hongbao/v1/voucher_service.proto",
 ];
 
 /// No service imports it: reasons travel by name. Reflection should know it even so.

@@ -33,7 +33,8 @@ use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
 use crate::service::providers::Providers;
-use crate::service::sampler;
+use crate::service::voucher::{StoredCodes, Vouchers};
+use crate::service::{sampler, sweep};
 use crate::store::app::NewApp;
 use crate::store::crypt::{KeyFile, Keys};
 use crate::store::lock::{ProcessLock, sqlite_path};
@@ -99,6 +100,12 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         },
         store: store.clone(),
         issuer: Issuer::start(store.clone(), metrics.clone(), Arc::clone(&wake), &tracker),
+        vouchers: Vouchers::start(
+            store.clone(),
+            metrics.clone(),
+            Arc::new(StoredCodes(store.clone())),
+            &tracker,
+        ),
         providers: Arc::clone(&providers),
         identity: Identity::new(store.clone()),
         wake: Arc::clone(&wake),
@@ -122,6 +129,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         };
         tracker.spawn(dispatcher.run());
     }
+    tracker.spawn(sweep::run(store.clone(), metrics.clone(), stop.clone()));
     tracker.spawn(sampler::run(store.clone(), metrics.clone(), stop.clone()));
     let pages = http::admin::router(http::admin::AdminState {
         metrics: metrics.clone(),

@@ -1,4 +1,4 @@
-//! What a campaign allows one person, one day, one branch.
+//! What a campaign or a voucher product allows one person, one day, one branch.
 //!
 //! A packet counts from the transaction that accepts it until it is proven not to
 //! have been paid or is withdrawn; what is in doubt, and what was refunded, counts.
@@ -11,7 +11,7 @@ use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Reason, Result};
-use super::id::{BranchId, CampaignId};
+use super::id::{BranchId, CampaignId, ProductId};
 use super::money::Fen;
 
 /// A bound on a number of packets, on their sum, or on both; none: no bound.
@@ -68,17 +68,17 @@ impl Cap {
     }
 
     /// The bound in words, for people.
-    fn words(&self) -> String {
+    fn words(&self, things: &str) -> String {
         match (self.count, self.sum) {
-            (Some(count), Some(sum)) => format!("{count} packets and {sum} yuan"),
-            (Some(count), None) => format!("{count} packets"),
+            (Some(count), Some(sum)) => format!("{count} {things} and {sum} yuan"),
+            (Some(count), None) => format!("{count} {things}"),
             (None, Some(sum)) => format!("{sum} yuan"),
             (None, None) => "no bound".to_owned(),
         }
     }
 }
 
-/// All caps of a campaign.
+/// All caps of a campaign or of a voucher product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caps {
     /// One person, as long as the campaign lives.
@@ -132,32 +132,33 @@ impl Caps {
         if cap.allows(used, more) {
             return None;
         }
-        let bound = cap.words();
+        let (of, things, id) = key.owner.words();
+        let bound = cap.words(things);
         let (reason, text) = match key.scope {
             Scope::Day => (
                 Reason::DailyBudgetExhausted,
                 format!(
-                    "the campaign may issue {bound} a day; wait until midnight in Beijing, or raise caps.day"
+                    "the {of} may issue {bound} a day; wait until midnight in Beijing, or raise caps.day"
                 ),
             ),
             Scope::Branch => (
                 Reason::BranchLimit,
                 format!(
-                    "branch {} of this campaign may issue {bound}; raise caps.branches",
+                    "branch {} of this {of} may issue {bound}; raise caps.branches",
                     key.subject
                 ),
             ),
             Scope::Recipient => (
                 Reason::RecipientLimit,
-                format!("one person may get {bound} of this campaign"),
+                format!("one person may get {bound} of this {of}"),
             ),
             Scope::RecipientDay => (
                 Reason::RecipientLimit,
-                format!("one person may get {bound} of this campaign on one day"),
+                format!("one person may get {bound} of this {of} on one day"),
             ),
         };
         let mut error = Error::new(reason, text)
-            .fact("campaign_id", key.campaign)
+            .fact(id, key.owner.key().1)
             .fact("cap", key.scope.name())
             .fact("used_count", used.count)
             .fact("used_fen", used.sum.0)
@@ -207,11 +208,63 @@ impl Scope {
     }
 }
 
-/// Under what a packet counts. The order is the one in which counters are locked.
+/// Whose caps they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A campaign's.
+    Campaign(CampaignId),
+    /// A voucher product's.
+    Product(ProductId),
+}
+
+/// What kind of thing an [`Owner`] is, as rows have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "Text",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
+pub enum OwnerKind {
+    /// A campaign.
+    Campaign,
+    /// A voucher product.
+    Product,
+}
+
+impl Owner {
+    /// As rows have it.
+    #[must_use]
+    pub fn key(self) -> (OwnerKind, i64) {
+        match self {
+            Self::Campaign(id) => (OwnerKind::Campaign, id.0),
+            Self::Product(id) => (OwnerKind::Product, id.0),
+        }
+    }
+
+    /// From what rows have.
+    #[must_use]
+    pub fn of_key(kind: OwnerKind, id: i64) -> Self {
+        match kind {
+            OwnerKind::Campaign => Self::Campaign(CampaignId(id)),
+            OwnerKind::Product => Self::Product(ProductId(id)),
+        }
+    }
+
+    /// What it is called in a refusal: its noun, what it issues, and the key of its id.
+    fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Campaign(_) => ("campaign", "packets", "campaign_id"),
+            Self::Product(_) => ("product", "vouchers", "product_id"),
+        }
+    }
+}
+
+/// Under what a packet or a voucher counts. The order is the one in which counters are
+/// locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UsageKey {
-    /// Of which campaign.
-    pub campaign: CampaignId,
+    /// Of which campaign or product.
+    pub owner: Owner,
     /// What.
     pub scope: Scope,
     /// Which person or branch; 0 where it is neither.
@@ -258,7 +311,7 @@ mod tests {
             ..Caps::default()
         };
         let key = UsageKey {
-            campaign: CampaignId(7),
+            owner: Owner::Campaign(CampaignId(7)),
             scope: Scope::Day,
             subject: 0,
             day: 20_000,

@@ -504,6 +504,19 @@ impl Error {
         }
     }
 
+    /// The same refusal for another call; what lies below it stays with the first.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            reason: self.reason,
+            message: self.message.clone(),
+            facts: self.facts.clone(),
+            violations: self.violations.clone(),
+            others: self.others.iter().map(Self::again).collect(),
+            source: None,
+        }
+    }
+
     /// The same with one more fact.
     #[must_use]
     pub fn fact(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {

@@ -51,4 +51,10 @@ ids! {
     ExchangeId,
     /// A call that waits for a second person.
     ApprovalId,
+    /// A voucher product.
+    ProductId,
+    /// A voucher.
+    VoucherId,
+    /// A gift or a spend of vouchers.
+    OrderId,
 }

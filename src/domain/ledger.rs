@@ -4,7 +4,7 @@
 use super::money::Fen;
 use super::state::{Position, State};
 
-/// One movement within a campaign's accounts.
+/// One movement within the accounts of a campaign or of a voucher product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
     from: Position,
@@ -33,6 +33,12 @@ impl Posting {
     #[must_use]
     pub fn hold(amount: Fen) -> Option<Self> {
         Self::new(Position::Available, Position::Held, amount)
+    }
+
+    /// What a voucher's change moves: nothing where the money stays where it is.
+    #[must_use]
+    pub fn of_voucher(from: Position, to: Position, amount: Fen) -> Option<Self> {
+        Self::new(from, to, amount)
     }
 
     /// What a change of state moves; nothing where the money stays where it is.
@@ -83,10 +89,12 @@ pub struct BudgetDelta {
     pub transit: Fen,
     /// Change of what is taken.
     pub paid: Fen,
+    /// Change of what is spent with vouchers.
+    pub redeemed: Fen,
 }
 
 impl BudgetDelta {
-    /// Adds a packet's posting; false if the sum does not fit.
+    /// Adds a packet's or a voucher's posting; false if the sum does not fit.
     #[must_use]
     pub fn add(&mut self, posting: Posting) -> bool {
         let amount = posting.amount.0;
@@ -99,13 +107,15 @@ impl BudgetDelta {
             Position::Available => apply(&mut self.debited, amount),
             Position::Transit => apply(&mut self.transit, -amount),
             Position::Paid => apply(&mut self.paid, -amount),
-            Position::Held | Position::External => {}
+            Position::Redeemed => apply(&mut self.redeemed, -amount),
+            Position::Held | Position::Liability | Position::External => {}
         }
         match posting.to {
             Position::Available => apply(&mut self.credited, amount),
             Position::Transit => apply(&mut self.transit, amount),
             Position::Paid => apply(&mut self.paid, amount),
-            Position::Held | Position::External => {}
+            Position::Redeemed => apply(&mut self.redeemed, amount),
+            Position::Held | Position::Liability | Position::External => {}
         }
         fits
     }

@@ -36,6 +36,7 @@ pub mod status_reply;
 pub mod stop;
 pub mod text;
 pub mod time;
+pub mod voucher;
 
 pub use error::{Error, Reason, Result};
 pub use money::Fen;

@@ -57,9 +57,9 @@ pub enum State {
     rename_all = "SCREAMING_SNAKE_CASE"
 )]
 pub enum Position {
-    /// Outside of the campaign: where funding comes from and goes back to.
+    /// Outside of the campaign or product: where funding comes from and goes back to.
     External,
-    /// Free for new packets.
+    /// Free for new packets or vouchers.
     Available,
     /// Promised to a packet whose fate is open.
     Held,
@@ -67,6 +67,10 @@ pub enum Position {
     Transit,
     /// Taken by the recipient.
     Paid,
+    /// On vouchers that can still be spent, or will be let go of.
+    Liability,
+    /// Spent with vouchers.
+    Redeemed,
 }
 
 impl Position {
@@ -79,6 +83,8 @@ impl Position {
             Self::Held => "HELD",
             Self::Transit => "TRANSIT",
             Self::Paid => "PAID",
+            Self::Liability => "LIABILITY",
+            Self::Redeemed => "REDEEMED",
         }
     }
 }

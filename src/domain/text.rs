@@ -43,8 +43,20 @@ names! {
     Appid: |s| within(s, 1, 32, is_token_byte),
     /// A merchant id: 8 to 10 digits (sendredpack: `mch_id`).
     MchId: |s| within(s, 8, 10, |b| b.is_ascii_digit()),
+    /// The caller's number of a voucher order: 1 to 128 bytes, no blanks at its ends, no
+    /// hidden characters (seed 002: `appOrderId`).
+    OrderNo: |s| (1..=128).contains(&s.len()) && s.trim() == s && !has_hidden(s),
     /// A merchant order number: 28 of `[0-9A-Za-z]` (sendredpack: `mch_billno`).
     MchBillno: |s| within(s, 28, 28, |b| b.is_ascii_alphanumeric()),
+}
+
+impl RequestId {
+    /// The name of a call that an order's number names: one namespace for both, so that
+    /// the record of all writes has the orders too.
+    #[must_use]
+    pub fn of_order(number: &OrderNo) -> Self {
+        Self(number.0.clone())
+    }
 }
 
 impl MchBillno {
@@ -280,6 +292,25 @@ mod tests {
             assert!(RequestId::parse(bad).is_none(), "{bad:?}");
         }
         assert!(RequestId::parse(&"x".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn order_numbers_have_bounds() {
+        for bad in [
+            "",
+            " a",
+            "a ",
+            "a\0",
+            "a\nb",
+            "a\u{200B}b",
+            &"x".repeat(129),
+        ] {
+            assert!(OrderNo::parse(bad).is_none(), "{bad:?}");
+        }
+        for good in ["AO201412122344888444", "单号 7", &"x".repeat(128)] {
+            let number = OrderNo::parse(good).unwrap();
+            assert_eq!(RequestId::of_order(&number).as_str(), good);
+        }
     }
 
     #[test]

@@ -80,6 +80,15 @@ impl Timestamp {
         Self(next - BEIJING_OFFSET_MICROS)
     }
 
+    /// The midnight in Beijing with which a day of [`Self::beijing_day`] begins.
+    #[must_use]
+    pub fn beijing_midnight(day: i64) -> Self {
+        Self(
+            day.saturating_mul(DAY_MICROS)
+                .saturating_sub(BEIJING_OFFSET_MICROS),
+        )
+    }
+
     /// Reads WeChat Pay's `yyyy-MM-dd HH:mm:ss`, which is Beijing time without saying so.
     #[must_use]
     pub fn parse_beijing(text: &str) -> Option<Self> {
@@ -87,6 +96,46 @@ impl Timestamp {
         Some(Self(
             naive.and_utc().timestamp_micros() - BEIJING_OFFSET_MICROS,
         ))
+    }
+
+    /// Reads an end as [`Self::parse_beijing`] does, and `24:00:00` as the midnight that
+    /// ends the day (seed 002: `endTime`).
+    #[must_use]
+    pub fn parse_beijing_end(text: &str) -> Option<Self> {
+        match text.strip_suffix(" 24:00:00") {
+            Some(day) => {
+                Some(Self::parse_beijing(&format!("{day} 00:00:00"))?.next_beijing_midnight())
+            }
+            None => Self::parse_beijing(text),
+        }
+    }
+
+    /// Writes an end so that [`Self::parse_beijing_end`] reads it again, without what
+    /// is less than a second: a midnight belongs to the day that it ends.
+    #[must_use]
+    pub fn beijing_end(self) -> String {
+        let midnight = Self::beijing_midnight(self.beijing_day());
+        let shown = if self == midnight {
+            self.0.saturating_sub(1)
+        } else {
+            self.0
+        };
+        let local =
+            DateTime::<Utc>::from_timestamp_micros(shown.saturating_add(BEIJING_OFFSET_MICROS));
+        match local {
+            Some(day) if self == midnight => format!("{} 24:00:00", day.format("%Y-%m-%d")),
+            Some(time) => time.format("%Y-%m-%d %H:%M:%S").to_string(),
+            None => self.to_string(),
+        }
+    }
+
+    /// The day in Beijing as `yyyyMMdd`.
+    #[must_use]
+    pub fn beijing_date(self) -> String {
+        let local = self.0.saturating_add(BEIJING_OFFSET_MICROS);
+        DateTime::<Utc>::from_timestamp_micros(local)
+            .map(|time| time.format("%Y%m%d").to_string())
+            .unwrap_or_default()
     }
 }
 
@@ -117,6 +166,26 @@ mod tests {
             midnight.plus(Duration::from_secs(86_400))
         );
         assert_eq!(before.to_string(), "2026-11-22T15:59:59.000000Z");
+    }
+
+    #[test]
+    fn a_day_ends_at_its_twenty_fourth_hour() {
+        let end = Timestamp::parse_beijing_end("2015-05-31 24:00:00").unwrap();
+        assert_eq!(Some(end), Timestamp::parse_beijing("2015-06-01 00:00:00"));
+        assert_eq!(end.beijing_end(), "2015-05-31 24:00:00");
+        assert_eq!(end.beijing_date(), "20150601");
+        let noon = Timestamp::parse_beijing_end("2016-02-29 12:00:01").unwrap();
+        assert_eq!(noon.beijing_end(), "2016-02-29 12:00:01");
+        assert_eq!(Timestamp::beijing_midnight(end.beijing_day()), end);
+        for bad in [
+            "2015-02-29 24:00:00",
+            "2015-05-31 24:00:01",
+            "2015-05-31 25:00:00",
+            " 24:00:00",
+            "",
+        ] {
+            assert_eq!(Timestamp::parse_beijing_end(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::auth::Caller;
 use super::parse::Fields;
 use crate::domain::Reason;
 use crate::domain::id::ShopId;
-use crate::domain::text::RequestId;
+use crate::domain::text::{OrderNo, RequestId};
 use crate::store::Call;
 
 /// Reads the name of a write. `body` is the request without what may differ in a
@@ -33,9 +33,38 @@ pub fn call(
         Reason::RequestIdInvalid,
         rule,
     )?;
-    // The body's request_id, on every line about this call.
+    Some(named(caller, method, shop, request, validate_only, body))
+}
+
+/// Reads the name of a write that is an order of the caller's, with his own number.
+pub fn order_call(
+    fields: &mut Fields,
+    caller: &Caller,
+    method: &'static str,
+    shop: ShopId,
+    app_order_id: &str,
+    validate_only: bool,
+    body: &impl Message,
+) -> Option<(Call, OrderNo)> {
+    let rule = "must be 1 to 128 bytes without blanks at its ends and hidden characters, a new one for every new order";
+    let number = OrderNo::parse(app_order_id);
+    let number = fields.take(number, "app_order_id", Reason::OrderIdInvalid, rule)?;
+    let request = RequestId::of_order(&number);
+    let call = named(caller, method, Some(shop), request, validate_only, body);
+    Some((call, number))
+}
+
+fn named(
+    caller: &Caller,
+    method: &'static str,
+    shop: Option<ShopId>,
+    request: RequestId,
+    validate_only: bool,
+    body: &impl Message,
+) -> Call {
+    // The call's own name, on every line about it.
     tracing::Span::current().record("call_name", request.as_str());
-    Some(Call {
+    Call {
         app: caller.principal.app,
         actor: caller.principal.actor(),
         request,
@@ -43,7 +72,7 @@ pub fn call(
         shop,
         fingerprint: Sha256::digest(body.encode_to_vec()).into(),
         validate_only,
-    })
+    }
 }
 
 /// A request without what may differ in a repeat.

@@ -12,8 +12,10 @@ use crate::domain::packet::{Capability, GatewayType, Kind};
 use crate::domain::review::Verdict;
 use crate::domain::role::Role;
 use crate::domain::source::Source;
+use crate::domain::voucher::{Kind as VoucherKind, OrderKind, OrderState, Shown, StepUp};
 use crate::domain::{State, Timestamp};
 use crate::store::list::Order;
+use crate::store::voucher::ValidityFilter;
 
 /// A time on the wire.
 #[must_use]
@@ -74,3 +76,12 @@ enum_pair!(permission, parse_permission, Permission, Permission, {
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,
     VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund,
 });
+enum_pair!(voucher_kind, parse_voucher_kind, VoucherKind, VoucherKind, { Account, Code });
+enum_pair!(product_state, parse_product_state, CampaignState, VoucherProductState, { Draft, Active, Paused, Ended });
+enum_pair!(voucher_state, parse_voucher_state, Shown, VoucherState, {
+    NotStarted, Issued, Reserved, Spent, Frozen, Voided, Expired,
+});
+enum_pair!(step_up, parse_step_up, StepUp, StepUp, { None, AccountCode, PaymentCode });
+enum_pair!(validity, parse_validity, ValidityFilter, VoucherValidityFilter, { Valid, NotValid, All });
+enum_pair!(order_kind, parse_order_kind, OrderKind, VoucherOrderKind, { Give, Spend });
+enum_pair!(order_state, parse_order_state, OrderState, VoucherOrderState, { Given, Reserved, Spent, Released, Undone });

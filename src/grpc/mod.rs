@@ -20,6 +20,7 @@ mod plan;
 pub mod review;
 pub mod server;
 pub mod status;
+pub mod voucher;
 
 /// The contract, as code.
 #[expect(

@@ -21,11 +21,13 @@ use super::pb::audience_service_server::AudienceServiceServer;
 use super::pb::campaign_service_server::CampaignServiceServer;
 use super::pb::issuance_service_server::IssuanceServiceServer;
 use super::pb::review_service_server::ReviewServiceServer;
+use super::pb::voucher_service_server::VoucherServiceServer;
 use super::{DESCRIPTOR, PERMISSIONS};
 use crate::service::ask::Asker;
 use crate::service::identity::Identity;
 use crate::service::issue::Issuer;
 use crate::service::providers::Providers;
+use crate::service::voucher::Vouchers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -41,6 +43,8 @@ pub struct Backend {
     pub store: Store,
     /// Accepts packets.
     pub issuer: Issuer,
+    /// Gives and spends vouchers.
+    pub vouchers: Vouchers,
     /// Asks providers on demand.
     pub asker: Asker,
     /// The configured credentials.
@@ -76,12 +80,13 @@ pub fn methods() -> impl Iterator<Item = &'static str> {
 }
 
 /// The services whose health a client may ask for, beside "" and the probes'.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     <CampaignServiceServer<Backend> as NamedService>::NAME,
     <IssuanceServiceServer<Backend> as NamedService>::NAME,
     <ReviewServiceServer<Backend> as NamedService>::NAME,
     <AudienceServiceServer<Backend> as NamedService>::NAME,
     <AdminServiceServer<Backend> as NamedService>::NAME,
+    <VoucherServiceServer<Backend> as NamedService>::NAME,
 ];
 
 /// Says whether this replica takes calls. `liveness` is always yes: a probe that
@@ -170,6 +175,7 @@ pub async fn serve(
         .add_service(limited!(AudienceServiceServer))
         .add_service(limited!(AdminServiceServer))
         .add_service(limited!(ReviewServiceServer))
+        .add_service(limited!(VoucherServiceServer))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await?;
     Ok(())

@@ -1,20 +1,17 @@
 //! Accepting packets, many calls in one transaction, and waiting for what becomes
 //! of them.
-//!
-//! One task gathers what has arrived while the last transaction was under way, and
-//! accepts it in the next one. Under light load that is one call at once and no
-//! delay; under heavy load the hot row of a campaign is locked once for all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::gather::{Gatherer, Slice};
 use crate::clock;
 use crate::domain::id::{BatchId, IssuanceId, ShopId};
-use crate::domain::{Error, Reason, Result};
+use crate::domain::{Error, Result};
 use crate::store::Call;
 use crate::store::Store;
 use crate::store::entity::{issuance, issuance_batch};
@@ -23,16 +20,21 @@ use crate::store::read::ByIssuance;
 use crate::store::request::Written;
 use crate::telemetry::Metrics;
 
-/// Calls that wait for their turn at most; more are refused as overload.
-const QUEUE_MAX: usize = 1_024;
-/// Calls of one transaction at most.
-const CALLS_MAX: usize = 128;
-/// Packets of one transaction, beyond which no further call is added.
-const PACKETS_MAX: usize = 1_000;
+/// Packets, accepted by the store.
+#[derive(Clone, Debug)]
+struct Packets(Store);
 
-struct Job {
-    command: Command,
-    reply: oneshot::Sender<Result<Issued>>,
+impl Slice for Packets {
+    type Command = Command;
+    type Done = Issued;
+
+    fn size(command: &Command) -> usize {
+        command.wanted.size()
+    }
+
+    async fn run(&self, commands: Vec<Command>) -> Result<Vec<Result<Issued>>> {
+        self.0.issue(commands).await
+    }
 }
 
 /// Accepts packets. Cheap to clone.
@@ -42,7 +44,7 @@ pub struct Issuer {
     metrics: Metrics,
     wake: Arc<Notify>,
     large: Arc<Semaphore>,
-    queue: mpsc::Sender<Job>,
+    gatherer: Gatherer<Packets>,
 }
 
 impl Issuer {
@@ -50,14 +52,14 @@ impl Issuer {
     /// `wake` is told whenever there is something to dispatch.
     #[must_use]
     pub fn start(store: Store, metrics: Metrics, wake: Arc<Notify>, tracker: &TaskTracker) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        tracker.spawn(accept_all(store.clone(), jobs, Arc::clone(&wake)));
+        let packets = Packets(store.clone());
+        let gatherer = Gatherer::start(packets, Some(Arc::clone(&wake)), tracker);
         Self {
             store,
             metrics,
             wake,
             large: Arc::new(Semaphore::new(1)),
-            queue,
+            gatherer,
         }
     }
 
@@ -67,24 +69,12 @@ impl Issuer {
     /// What the rules refuse; SERVER_OVERLOADED, DATABASE_UNAVAILABLE.
     pub async fn issue(&self, command: Command) -> Result<Issued> {
         if command.call.validate_only {
-            return accept_one(&self.store, command).await;
+            return self.gatherer.alone(command).await;
         }
         if command.wanted.is_large() {
             return self.issue_large(command).await;
         }
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Job { command, reply }).map_err(|_| {
-            Error::new(
-                Reason::ServerOverloaded,
-                "too many calls wait to be accepted; repeat a little later".to_owned(),
-            )
-        })?;
-        answer.await.map_err(|_| {
-            Error::new(
-                Reason::ShuttingDown,
-                "the server shuts down; repeat with the same request_id".to_owned(),
-            )
-        })?
+        self.gatherer.together(command).await
     }
 
     /// Accepts a send to groups: seconds of work, so it goes beside the queue, one at a
@@ -93,7 +83,7 @@ impl Issuer {
         let turn = self.large.acquire().await;
         let _turn = turn.map_err(|e| Error::internal("the turn is closed", e))?;
         let since = clock::monotonic();
-        let issued = accept_one(&self.store, command).await?;
+        let issued = self.gatherer.alone(command).await?;
         self.wake.notify_waiters();
         for batch in &issued.batches {
             tracing::info!(
@@ -205,65 +195,4 @@ impl Pause {
         self.next = (self.next * 2).min(Duration::from_millis(200));
         true
     }
-}
-
-async fn accept_all(store: Store, mut jobs: mpsc::Receiver<Job>, wake: Arc<Notify>) {
-    let mut next = None;
-    loop {
-        let Some(first) = (match next.take() {
-            Some(job) => Some(job),
-            None => jobs.recv().await,
-        }) else {
-            return;
-        };
-        let mut packets = first.command.wanted.size();
-        let mut batch = vec![first];
-        while batch.len() < CALLS_MAX {
-            let Ok(job) = jobs.try_recv() else { break };
-            packets += job.command.wanted.size();
-            if packets > PACKETS_MAX {
-                next = Some(job);
-                break;
-            }
-            batch.push(job);
-        }
-        accept(&store, batch).await;
-        wake.notify_waiters();
-    }
-}
-
-/// One transaction for all; if that fails as a whole, one for each, so that one
-/// call cannot sink its neighbours. A database that is away is away for each: all
-/// are told at once, instead of waiting in turn until their deadlines pass.
-async fn accept(store: &Store, jobs: Vec<Job>) {
-    let (commands, replies): (Vec<Command>, Vec<_>) =
-        jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
-    match store.issue(commands.clone()).await {
-        Ok(results) => {
-            for (reply, result) in replies.into_iter().zip(results) {
-                // A caller that has gone reads its result by its request id.
-                let _ = reply.send(result);
-            }
-        }
-        Err(error) if error.reason == Reason::DatabaseUnavailable => {
-            tracing::warn!(%error, source = ?error.source, calls = commands.len(), "the database is away");
-            for reply in replies {
-                let _ = reply.send(Err(Error::new(error.reason, error.message.clone())));
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, calls = commands.len(), "a common transaction failed; each call on its own now");
-            for (reply, command) in replies.into_iter().zip(commands) {
-                let _ = reply.send(accept_one(store, command).await);
-            }
-        }
-    }
-}
-
-async fn accept_one(store: &Store, command: Command) -> Result<Issued> {
-    let results = store.issue(vec![command]).await?;
-    results
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| Err(Error::internal("a call without result", "issue")))
 }

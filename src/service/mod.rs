@@ -6,9 +6,12 @@
 pub mod ask;
 pub mod dispatch;
 pub mod exchange;
+pub mod gather;
 pub mod halt;
 pub mod identity;
 pub mod issue;
 pub mod pace;
 pub mod providers;
 pub mod sampler;
+pub mod sweep;
+pub mod voucher;

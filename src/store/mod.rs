@@ -49,6 +49,7 @@ pub mod stop;
 mod tx;
 mod usage;
 pub mod verify;
+pub mod voucher;
 
 pub use request::Call;
 pub use tx::{Fault, Tx};

@@ -14,6 +14,7 @@ use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx};
 use super::usage::{Counted, Uses};
+use crate::domain::cap::Owner;
 use crate::domain::id::{IssuanceId, RecipientId, ShopId};
 use crate::domain::item;
 use crate::domain::ledger::Posting;
@@ -137,7 +138,7 @@ impl Tx {
         let mut moves = BatchMoves::default();
         moves.add(&before, State::Queued, before.attempt_count.max(1));
         self.count_moves(moves).await?;
-        let limits = BTreeMap::from([(campaign.id, caps.clone())]);
+        let limits = BTreeMap::from([(Owner::Campaign(campaign.id), caps.clone())]);
         if self.count_uses(&uses, &limits).await?
             && self
                 .take(campaign.id, before.amount_fen, 1, counted, &caps)

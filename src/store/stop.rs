@@ -201,21 +201,33 @@ impl Tx {
         shop: ShopId,
         account: AccountId,
     ) -> Result<Vec<Error>, Fault> {
+        let stopped = self.stopped(shop, Some(account)).await?;
+        let breaker = breaker_of(self, plan::Scope::Account, account.0).await?;
+        let tripped = breaker.and_then(|row| row.trip_reason);
+        let tripped = tripped.map(|why| plan::refusal(plan::Scope::Account, account.0, &why));
+        Ok(stopped.into_iter().chain(tripped).collect())
+    }
+
+    /// Why a shop may not do what a stop holds back, if so.
+    pub(super) async fn stopped(
+        &self,
+        shop: ShopId,
+        account: Option<AccountId>,
+    ) -> Result<Vec<Error>, Fault> {
         let of = |kind, subject: i64| Column::Scope.eq(kind).and(Column::Subject.eq(subject));
-        let which = Condition::any()
+        let mut which = Condition::any()
             .add(of(Kind::Everything, 0))
-            .add(of(Kind::Account, account.0))
             .add(of(Kind::Shop, shop.0));
+        if let Some(account) = account {
+            which = which.add(of(Kind::Account, account.0));
+        }
         let rows = Entity::find()
             .filter(which)
             .filter(Column::Stopped.eq(true))
             .all(self)
             .await?;
         let refusal = |row: Model| stop::refusal(row.scope, row.subject, &row.reason);
-        let breaker = breaker_of(self, plan::Scope::Account, account.0).await?;
-        let tripped = breaker.and_then(|row| row.trip_reason);
-        let tripped = tripped.map(|why| plan::refusal(plan::Scope::Account, account.0, &why));
-        Ok(rows.into_iter().map(refusal).chain(tripped).collect())
+        Ok(rows.into_iter().map(refusal).collect())
     }
 
     /// What is on its way, in doubt, and queued within a scope.

@@ -87,6 +87,11 @@ impl Tx {
         self.now
     }
 
+    /// The service's time at this instant: for what is decided after waiting for locks.
+    pub(super) async fn clock(&self, store: &Store) -> Result<Timestamp, DbErr> {
+        Ok(store.clock().scaled(database_now(self).await?))
+    }
+
     /// The database's own time then, which no scale makes faster.
     #[must_use]
     pub fn real(&self) -> Timestamp {

@@ -11,7 +11,7 @@ use super::Store;
 use super::entity::cap_usage::{ActiveModel, Column, Entity, Model};
 use super::entity::{campaign, issuance};
 use super::tx::{Fault, Tx, to_error};
-use crate::domain::cap::{Caps, Scope, UsageKey, Used};
+use crate::domain::cap::{Caps, Owner, Scope, UsageKey, Used};
 use crate::domain::id::{BranchId, CampaignId, RecipientId};
 use crate::domain::{Error, Fen, Result};
 
@@ -25,10 +25,11 @@ pub(super) struct Uses(BTreeMap<UsageKey, Used>);
 /// What of a packet is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
-    pub(super) campaign: CampaignId,
+    pub(super) owner: Owner,
     pub(super) day: i64,
-    pub(super) branch: BranchId,
-    /// Whose it is, where the campaign counts people.
+    /// Of which branch, where there are any.
+    pub(super) branch: Option<BranchId>,
+    /// Whose it is, where people are counted.
     pub(super) recipient: Option<RecipientId>,
     pub(super) amount: Fen,
 }
@@ -37,9 +38,9 @@ impl Counted {
     /// What a packet counts under while it counts; nothing if it does not.
     pub(super) fn of(row: &issuance::Model, counts_recipients: bool) -> Option<Self> {
         Some(Self {
-            campaign: row.campaign_id,
+            owner: Owner::Campaign(row.campaign_id),
             day: row.counted_day?,
-            branch: row.shop_sub_id,
+            branch: Some(row.shop_sub_id),
             recipient: row.recipient_id.filter(|_| counts_recipients),
             amount: row.amount_fen,
         })
@@ -48,7 +49,7 @@ impl Counted {
     /// The counters that it moves.
     pub(super) fn keys(self) -> impl Iterator<Item = UsageKey> {
         let key = move |scope, subject, day| UsageKey {
-            campaign: self.campaign,
+            owner: self.owner,
             scope,
             subject,
             day,
@@ -56,7 +57,7 @@ impl Counted {
         let person = self.recipient.map(|id| id.0);
         let all = [
             Some(key(Scope::Day, 0, self.day)),
-            Some(key(Scope::Branch, self.branch.0, 0)),
+            self.branch.map(|id| key(Scope::Branch, id.0, 0)),
             person.map(|id| key(Scope::Recipient, id, 0)),
             person.map(|id| key(Scope::RecipientDay, id, self.day)),
         ];
@@ -101,13 +102,13 @@ impl Uses {
 }
 
 impl Store {
-    /// What is used of a campaign's caps: of a day, of each branch, and of one person.
+    /// What is used of the caps of a campaign or product: of a day, of each branch, and of one person.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn usage(
         &self,
-        campaign: CampaignId,
+        owner: Owner,
         day: i64,
         recipient: Option<RecipientId>,
     ) -> Result<Vec<Model>> {
@@ -123,7 +124,7 @@ impl Store {
             );
         }
         Entity::find()
-            .filter(Column::CampaignId.eq(campaign))
+            .filter(of(owner))
             .filter(which)
             .order_by_asc(Column::Scope)
             .order_by_asc(Column::Subject)
@@ -136,36 +137,29 @@ impl Store {
 impl Tx {
     /// What is used under one key.
     pub(super) async fn used(&self, key: &UsageKey) -> Result<Used, Fault> {
-        let id = (key.campaign, key.scope, key.subject, key.day);
+        let (owner, id) = key.owner.key();
+        let id = (owner, id, key.scope, key.subject, key.day);
         let row = Entity::find_by_id(id).one(self).await?;
         Ok(row.map(|row| row.used()).unwrap_or_default())
     }
 
-    /// What people have used of a campaign, in all and on a day.
+    /// What people have used of a campaign or product, in all and on a day.
     pub(super) async fn used_by(
         &self,
-        campaign: CampaignId,
+        owner: Owner,
         day: i64,
         people: &[RecipientId],
     ) -> Result<BTreeMap<UsageKey, Used>, Fault> {
         let mut used = BTreeMap::new();
         for chunk in people.chunks(CHUNK) {
             let rows = Entity::find()
-                .filter(Column::CampaignId.eq(campaign))
+                .filter(of(owner))
                 .filter(Column::Scope.is_in([Scope::Recipient, Scope::RecipientDay]))
                 .filter(Column::Subject.is_in(chunk.iter().map(|id| id.0)))
                 .filter(Column::Day.is_in([0, day]))
                 .all(self)
                 .await?;
-            used.extend(rows.into_iter().map(|row| {
-                let key = UsageKey {
-                    campaign,
-                    scope: row.scope,
-                    subject: row.subject,
-                    day: row.day,
-                };
-                (key, row.used())
-            }));
+            used.extend(rows.into_iter().map(|row| (row.key(), row.used())));
         }
         Ok(used)
     }
@@ -175,7 +169,7 @@ impl Tx {
     pub(super) async fn count_uses(
         &self,
         uses: &Uses,
-        caps: &BTreeMap<CampaignId, Caps>,
+        caps: &BTreeMap<Owner, Caps>,
     ) -> Result<bool, Fault> {
         let more =
             |column: Column| Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
@@ -199,7 +193,7 @@ impl Tx {
         let rows: Vec<ActiveModel> = uses
             .iter()
             .map(|(key, used)| {
-                let cap = caps.get(&key.campaign).unwrap_or(&none).of(key);
+                let cap = caps.get(&key.owner).unwrap_or(&none).of(key);
                 ActiveModel {
                     limit_count: Set(cap.count),
                     limit_fen: Set(cap.sum),
@@ -246,10 +240,8 @@ impl Tx {
         let mut uses = Uses::default();
         for row in &rows {
             let key = UsageKey {
-                campaign: row.campaign_id,
-                scope: row.scope,
                 subject: to.0,
-                day: row.day,
+                ..row.key()
             };
             uses.add_to(key, row.used())?;
         }
@@ -317,16 +309,27 @@ impl Tx {
     }
 }
 
-const KEY: [Column; 4] = [
-    Column::CampaignId,
+const KEY: [Column; 5] = [
+    Column::Owner,
+    Column::OwnerId,
     Column::Scope,
     Column::Subject,
     Column::Day,
 ];
 
+/// The counters of one campaign or product.
+fn of(owner: Owner) -> Condition {
+    let (kind, id) = owner.key();
+    Condition::all()
+        .add(Column::Owner.eq(kind))
+        .add(Column::OwnerId.eq(id))
+}
+
 fn row(key: &UsageKey, used: Used) -> ActiveModel {
+    let (owner, owner_id) = key.owner.key();
     ActiveModel {
-        campaign_id: Set(key.campaign),
+        owner: Set(owner),
+        owner_id: Set(owner_id),
         scope: Set(key.scope),
         subject: Set(key.subject),
         day: Set(key.day),

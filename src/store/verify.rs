@@ -225,7 +225,7 @@ pub const CHECKS: &[Check] = &[
         name: "caps-are-the-packets",
         rule: "what is used of a campaign's caps is the number and the sum of the packets that count",
         sql: "SELECT campaign_id AS id FROM (
-                SELECT campaign_id, scope, subject, day, used_count AS packets, used_fen AS fen FROM cap_usage
+                SELECT owner_id AS campaign_id, scope, subject, day, used_count AS packets, used_fen AS fen FROM cap_usage WHERE owner = 'CAMPAIGN'
                 UNION ALL SELECT campaign_id, 'DAY', 0, counted_day, -1, -amount_fen FROM issuance WHERE counted_day IS NOT NULL
                 UNION ALL SELECT campaign_id, 'BRANCH', shop_sub_id, 0, -1, -amount_fen FROM issuance WHERE counted_day IS NOT NULL
                 UNION ALL SELECT i.campaign_id, 'RECIPIENT', i.recipient_id, 0, -1, -i.amount_fen

@@ -7,6 +7,8 @@
 //! | `hongbao.issuance.amount.fen` | `hongbao_issuance_amount_fen_total` | counter, fen | `state` |
 //! | `hongbao.issuance.open` | `hongbao_issuance_open` | gauge | `state` |
 //! | `hongbao.issuance.oldest_age` | `hongbao_issuance_oldest_age_seconds` | gauge, s | `state` |
+//! | `hongbao.voucher.changes` | `hongbao_voucher_changes_total` | counter, vouchers | `state` |
+//! | `hongbao.voucher.amount.fen` | `hongbao_voucher_amount_fen_total` | counter, fen | `state` |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
 //! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
@@ -73,6 +75,8 @@ struct Inner {
     rpc: Histogram<f64>,
     transitions: Counter<u64>,
     amount: Counter<u64>,
+    vouchers: Counter<u64>,
+    voucher_amount: Counter<u64>,
     open: Gauge<u64>,
     open_age: Gauge<f64>,
     queue_depth: Gauge<u64>,
@@ -166,6 +170,16 @@ impl Metrics {
             .add(amount_fen, &[KeyValue::new("state", state)]);
     }
 
+    /// Vouchers that an order, or their end, brought into a state, and what it moved.
+    pub fn vouchers(&self, state: &'static str, count: u64, amount_fen: u64) {
+        if count == 0 {
+            return;
+        }
+        let attributes = [KeyValue::new("state", state)];
+        self.0.vouchers.add(count, &attributes);
+        self.0.voucher_amount.add(amount_fen, &attributes);
+    }
+
     /// How many packets are in a state that has not ended, and since when the oldest is.
     pub fn open(&self, state: &'static str, count: u64, oldest_age: Duration) {
         let attributes = [KeyValue::new("state", state)];
@@ -255,6 +269,16 @@ impl Inner {
                 meter,
                 "hongbao.issuance.transitions",
                 "Issuances that changed their state.",
+            ),
+            vouchers: counter(
+                meter,
+                "hongbao.voucher.changes",
+                "Vouchers that an order, or their end, brought into a state.",
+            ),
+            voucher_amount: counter(
+                meter,
+                "hongbao.voucher.amount.fen",
+                "Money of vouchers by the state that they reached, in fen.",
             ),
             amount: counter(
                 meter,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Fields, convert, pb};
-use crate::domain::cap::{Cap, Caps, Scope, UsageKey};
+use crate::domain::cap::{Cap, Caps, Scope};
 use crate::domain::money::BUDGET_MAX;
 use crate::domain::{Fen, Reason};
 use crate::store::entity::cap_usage;
@@ -14,7 +14,7 @@ const BRANCHES_MAX: usize = 1_000;
 const COUNT_MAX: i64 = 1_000_000_000;
 
 /// The caps of a campaign; none at all where they are absent.
-pub(super) fn parse(fields: &mut Fields, raw: Option<&pb::CampaignCaps>) -> Option<Caps> {
+pub(in crate::grpc) fn parse(fields: &mut Fields, raw: Option<&pb::CampaignCaps>) -> Option<Caps> {
     let Some(raw) = raw else {
         return Some(Caps::default());
     };
@@ -64,7 +64,7 @@ fn parse_cap(fields: &mut Fields, raw: Option<&pb::Cap>, path: &str) -> Option<C
     })
 }
 
-pub(super) fn render(caps: &Caps) -> pb::CampaignCaps {
+pub(in crate::grpc) fn render(caps: &Caps) -> pb::CampaignCaps {
     pb::CampaignCaps {
         recipient: render_cap(caps.recipient),
         recipient_day: render_cap(caps.recipient_day),
@@ -88,12 +88,6 @@ fn render_cap(cap: Cap) -> Option<pb::Cap> {
 }
 
 pub(super) fn usage(caps: &Caps, row: &cap_usage::Model) -> pb::CapUsage {
-    let key = UsageKey {
-        campaign: row.campaign_id,
-        scope: row.scope,
-        subject: row.subject,
-        day: row.day,
-    };
     pb::CapUsage {
         scope: convert::cap_scope(row.scope),
         shop_sub_id: if row.scope == Scope::Branch {
@@ -103,6 +97,6 @@ pub(super) fn usage(caps: &Caps, row: &cap_usage::Model) -> pb::CapUsage {
         },
         used_count: row.used_count,
         used_fen: row.used_fen.0,
-        cap: render_cap(caps.of(&key)),
+        cap: render_cap(caps.of(&row.key())),
     }
 }

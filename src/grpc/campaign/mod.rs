@@ -9,6 +9,7 @@ use super::pb::campaign_service_server::CampaignService;
 use super::server::Backend;
 use super::{convert, page, pb, plan, status};
 use crate::domain::campaign::Verb;
+use crate::domain::cap::Owner;
 use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
@@ -18,7 +19,7 @@ use crate::store::audience::ByRecipient;
 use crate::store::campaign::{Campaign, Change};
 use crate::store::request::Written;
 
-mod caps;
+pub(super) mod caps;
 mod render;
 mod write;
 
@@ -347,7 +348,10 @@ async fn stats(
         None => None,
     };
     let day = backend.store.now().await?.beijing_day();
-    let usage = backend.store.usage(id, day, recipient).await?;
+    let usage = backend
+        .store
+        .usage(Owner::Campaign(id), day, recipient)
+        .await?;
     let caps = found.row.caps()?;
     let states = stats
         .into_iter()

@@ -1,5 +1,5 @@
 //! Whose openid or mobile it is: somebody else's is refused; that of one who was
-//! first seen by a scan, and has no uid yet, becomes the caller's.
+//! first seen by a scan or a gift, and has no uid yet, becomes the caller's.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -13,7 +13,7 @@ use crate::domain::id::{RecipientId, ShopId};
 
 impl Tx {
     /// The row that a person has already: his own, or that of a nameless one whose
-    /// openid he brings. Further nameless ones become part of it.
+    /// openid or mobile he brings. Further nameless ones become part of it.
     pub(super) async fn adopt(
         &self,
         shop: ShopId,
@@ -42,6 +42,7 @@ impl Tx {
             .filter(issuance::Column::RecipientId.eq(from))
             .exec(self)
             .await?;
+        self.merge_vouchers(from, to).await?;
         self.merge_uses(from, to).await?;
         let groups = group_member::Entity::find()
             .filter(group_member::Column::RecipientId.eq(from))

@@ -18,7 +18,7 @@ use crate::domain::text::Uid;
 pub(super) struct Look {
     /// Recipients by uid, locked.
     pub(super) known: HashMap<Uid, recipient::Model>,
-    /// Recipients without uid whose openid somebody brings, by his place.
+    /// Recipients without uid whose openid or mobile somebody brings, by his place.
     pub(super) nameless: HashMap<usize, BTreeSet<RecipientId>>,
     /// Who cannot be taken.
     pub(super) refusals: Vec<Refusal>,
@@ -191,6 +191,7 @@ impl Tx {
             let taken = recipient::Entity::find()
                 .filter(recipient::Column::ShopId.eq(shop))
                 .filter(recipient::Column::MobileIndex.is_in(chunk.iter().cloned()))
+                .lock_exclusive()
                 .all(self)
                 .await?;
             for owner in taken {
@@ -198,14 +199,19 @@ impl Tx {
                 let Some((index, person)) = index.and_then(|i| Some((*i, people.get(*i)?))) else {
                     continue;
                 };
-                if owner.uid.as_ref() != Some(&person.uid) {
-                    look.refusals.push(Refusal {
+                match &owner.uid {
+                    Some(uid) if *uid == person.uid => {}
+                    Some(_) => look.refusals.push(Refusal {
                         index,
                         uid: person.uid.to_string(),
                         field: "mobile".to_owned(),
                         reason: Reason::BelongsToAnother,
                         message: others(&owner),
-                    });
+                    }),
+                    // First seen by a gift of vouchers.
+                    None => {
+                        look.nameless.entry(index).or_default().insert(owner.id);
+                    }
                 }
             }
         }

@@ -83,13 +83,13 @@ pub(super) fn mobile_tail_index(keys: &Keys, shop: ShopId, digits: &str) -> Vec<
 }
 
 /// A mobile number as it is kept.
-struct SealedMobile {
-    cipher: Vec<u8>,
-    index: Vec<u8>,
-    tail_index: Vec<u8>,
+pub(super) struct SealedMobile {
+    pub(super) cipher: Vec<u8>,
+    pub(super) index: Vec<u8>,
+    pub(super) tail_index: Vec<u8>,
 }
 
-fn seal_mobile(keys: &Keys, shop: ShopId, mobile: &Mobile) -> Result<SealedMobile> {
+pub(super) fn seal_mobile(keys: &Keys, shop: ShopId, mobile: &Mobile) -> Result<SealedMobile> {
     Ok(SealedMobile {
         cipher: keys.seal(&mobile_column(shop), mobile.expose().as_bytes())?,
         index: mobile_index(keys, shop, mobile),

@@ -1,18 +1,20 @@
-//! What is used of a campaign's caps.
+//! What is used of the caps of a campaign or of a voucher product.
 
 use sea_orm::entity::prelude::*;
 
 use crate::domain::Fen;
-use crate::domain::cap::{Scope, Used};
-use crate::domain::id::CampaignId;
+use crate::domain::cap::{Owner, OwnerKind, Scope, UsageKey, Used};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "cap_usage")]
 pub struct Model {
-    /// The campaign.
+    /// What kind of thing the caps belong to.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub campaign_id: CampaignId,
+    pub owner: OwnerKind,
+    /// Which of them.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub owner_id: i64,
     /// What is counted.
     #[sea_orm(primary_key, auto_increment = false)]
     pub scope: Scope,
@@ -33,6 +35,17 @@ pub struct Model {
 }
 
 impl Model {
+    /// Under what it counts.
+    #[must_use]
+    pub fn key(&self) -> UsageKey {
+        UsageKey {
+            owner: Owner::of_key(self.owner, self.owner_id),
+            scope: self.scope,
+            subject: self.subject,
+            day: self.day,
+        }
+    }
+
     /// What is used.
     #[must_use]
     pub fn used(&self) -> Used {

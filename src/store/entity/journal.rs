@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::domain::id::{CampaignId, ShopId};
+use crate::domain::id::{CampaignId, OrderId, ProductId, ShopId};
 use crate::domain::state::Position;
 use crate::domain::{Fen, Timestamp};
 
@@ -24,8 +24,12 @@ pub struct Model {
     pub line: i32,
     /// The tenant.
     pub shop_id: ShopId,
-    /// Whose accounts.
-    pub campaign_id: CampaignId,
+    /// Whose accounts, of a packet or campaign.
+    pub campaign_id: Option<CampaignId>,
+    /// Whose accounts, of a voucher or product.
+    pub product_id: Option<ProductId>,
+    /// The voucher order that did it.
+    pub order_id: Option<OrderId>,
     /// What happened.
     pub kind: String,
     /// The state before.
@@ -58,6 +62,10 @@ pub enum Aggregate {
     Issuance,
     /// A campaign.
     Campaign,
+    /// A voucher product.
+    Product,
+    /// A voucher.
+    Voucher,
 }
 
 /// Nothing is loaded through relations.

@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod campaign_revision;
 pub mod campaign_share;
 pub mod cap_usage;
+pub mod code_guess;
 pub mod group_member;
 pub mod id_block;
 pub mod issuance;
@@ -30,7 +31,13 @@ pub mod setting;
 pub mod shop;
 pub mod shop_branch;
 pub mod shop_gateway;
+pub mod step_up_code;
 pub mod stop;
+pub mod voucher;
+pub mod voucher_order;
+pub mod voucher_product;
+pub mod voucher_product_grant;
+pub mod voucher_redemption;
 
 /// Text keys cannot be counted up by the database; sea-orm wants to hear it from
 /// the type of every key.

@@ -8,7 +8,7 @@ use super::super::usage::{Counted, Uses};
 use super::ground::Ground;
 use super::many::Part;
 use super::{Command, Prepared, Unit};
-use crate::domain::cap::{Caps, Scope, UsageKey, Used};
+use crate::domain::cap::{Caps, Owner, Scope, UsageKey, Used};
 use crate::domain::id::{BranchId, RecipientId};
 use crate::domain::{Error, Fen, Result};
 
@@ -24,12 +24,12 @@ impl Unit<'_> {
             return Ok(());
         }
         let day = self.tx.now().beijing_day();
-        let campaign = ground.campaign.id;
+        let owner = Owner::Campaign(ground.campaign.id);
         let people: Vec<RecipientId> = parts
             .iter()
             .flat_map(|part| part.accepted().filter_map(|(_, person)| person.recipient))
             .collect();
-        let used = self.tx.used_by(campaign, day, &people).await?;
+        let used = self.tx.used_by(owner, day, &people).await?;
         let mut within = Uses::default();
         for part in parts {
             for (person, amount) in part.people.iter_mut().zip(&part.amounts) {
@@ -80,9 +80,9 @@ impl Unit<'_> {
                         _ => command.branch,
                     };
                     uses.add(Counted {
-                        campaign: campaign.id,
+                        owner: Owner::Campaign(campaign.id),
                         day: self.tx.now().beijing_day(),
-                        branch,
+                        branch: Some(branch),
                         recipient: person.recipient.filter(|_| campaign.counts_recipients),
                         amount,
                     })?;
@@ -130,9 +130,9 @@ fn of_person(
     amount: Fen,
 ) -> impl Iterator<Item = UsageKey> + Clone {
     let counted = Counted {
-        campaign: ground.campaign.id,
+        owner: Owner::Campaign(ground.campaign.id),
         day,
-        branch: BranchId(0),
+        branch: None,
         recipient: Some(recipient),
         amount,
     };

@@ -19,7 +19,7 @@ use super::tx::{End, Fault, Tx};
 use super::usage::Uses;
 use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::Standing;
-use crate::domain::cap::Caps;
+use crate::domain::cap::{Caps, Owner};
 use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::{Error, Fen, Reason, Result};
 
@@ -147,7 +147,7 @@ struct Taken {
     /// Of its caps.
     uses: Uses,
     /// The caps that it was promised under, as they were read.
-    caps: BTreeMap<CampaignId, Caps>,
+    caps: BTreeMap<Owner, Caps>,
 }
 
 /// What a command is to write.
@@ -192,7 +192,7 @@ impl Unit<'_> {
             return Err(Fault::Again);
         }
         for (id, (sum, count)) in money {
-            let caps = caps.get(id).cloned().unwrap_or_default();
+            let caps = caps.get(&Owner::Campaign(*id)).cloned().unwrap_or_default();
             if !self.tx.take(*id, *sum, *count, 0, &caps).await? {
                 return Err(Fault::Again);
             }
@@ -293,7 +293,7 @@ impl Unit<'_> {
             let total = taken.0.checked_add(sum).ok_or_else(overflow)?;
             *taken = (total, taken.1 + count);
             self.taken.uses.absorb(uses)?;
-            self.taken.caps.insert(campaign.id, caps);
+            self.taken.caps.insert(Owner::Campaign(campaign.id), caps);
         }
         Ok((prepared, payer))
     }

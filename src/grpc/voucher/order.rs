@@ -1,0 +1,294 @@
+//! Gifts, spends, and what becomes of them.
+
+use super::{Backend, Caller, Fields, body, parse_call, pb, render};
+use crate::domain::id::ShopId;
+use crate::domain::text::OrderNo;
+use crate::domain::voucher::StepUp;
+use crate::domain::{Reason, Result};
+use crate::grpc::call::order_call;
+use crate::store::Call;
+use crate::store::voucher::{
+    Access, Claim, Command, Gift, OrderChange, OrderView, Owner, Use, Wanted,
+};
+
+/// A business order's number at most, in bytes.
+const ASSOCIATED_MAX: usize = 128;
+/// How long vouchers are held where nothing is said, in seconds.
+const HOLD_DEFAULT: i64 = 15 * 60;
+/// How long they are held at most, in seconds.
+const HOLD_MAX: i64 = 86_400;
+
+/// The name of an order, its request without what may differ in a repeat, and its shop.
+macro_rules! order_call {
+    ($fields:expr, $caller:expr, $method:literal, $shop:expr, $request:expr, $message:ident $(, $field:ident)*) => {
+        order_call(
+            $fields,
+            $caller,
+            $method,
+            $shop,
+            &$request.app_order_id,
+            $request.validate_only,
+            &body!($message, $request, app_order_id, validate_only, shop_id $(, $field)*),
+        )
+    };
+}
+
+fn command(
+    caller: &Caller,
+    shop: ShopId,
+    (call, number): (Call, OrderNo),
+    remark: String,
+    wanted: Wanted,
+) -> Command {
+    Command {
+        call,
+        shop,
+        access: Access::of(&caller.principal),
+        number,
+        remark,
+        wanted,
+    }
+}
+
+pub(super) async fn give(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::GiveVoucherRequest,
+) -> Result<OrderView> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let named = order_call!(
+        &mut fields,
+        caller,
+        "GiveVoucher",
+        shop,
+        r,
+        GiveVoucherRequest
+    );
+    let product = fields.product_code(&r.product_code, "product_code");
+    let owner = fields.owner(r.owner.as_ref(), "owner");
+    let face = fields.face(r.face_fen, "face_fen");
+    let remark = fields.remark(&r.remark);
+    let gift = owner.zip(face).map(|(owner, face)| Gift { owner, face });
+    let parsed = named.zip(product).zip(gift).zip(remark);
+    let (((named, product), gift), remark) = fields.finish(parsed)?;
+    let wanted = Wanted::Give {
+        product,
+        gifts: vec![gift],
+    };
+    backend
+        .vouchers
+        .order(command(caller, shop, named, remark, wanted), None)
+        .await
+}
+
+pub(super) async fn batch_give(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::BatchGiveVouchersRequest,
+) -> Result<OrderView> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let named = order_call!(
+        &mut fields,
+        caller,
+        "BatchGiveVouchers",
+        shop,
+        r,
+        BatchGiveVouchersRequest
+    );
+    let product = fields.product_code(&r.product_code, "product_code");
+    let gifts = fields.gifts(&r.gifts);
+    let remark = fields.remark(&r.remark);
+    let parsed = named.zip(product).zip(gifts).zip(remark);
+    let (((named, product), gifts), remark) = fields.finish(parsed)?;
+    let wanted = Wanted::Give { product, gifts };
+    backend
+        .vouchers
+        .order(command(caller, shop, named, remark, wanted), None)
+        .await
+}
+
+/// What a spend and a hold have in common.
+struct Spend {
+    owner: Option<Owner>,
+    uses: Vec<Use>,
+    associated: String,
+    remark: String,
+    codes: Vec<(StepUp, String)>,
+}
+
+impl Spend {
+    fn parse(
+        fields: &mut Fields,
+        owner: Option<&pb::VoucherOwner>,
+        uses: &[pb::VoucherUse],
+        (associated, remark): (&str, &str),
+        (account_code, payment_code): (&str, &str),
+    ) -> Option<Self> {
+        let owner = fields.owner(owner, "owner");
+        let uses = fields.uses(uses);
+        let by_code =
+            |used: &Use| matches!(used.voucher, crate::store::voucher::ByVoucher::Code(_));
+        if let (Some(None), Some(uses)) = (&owner, &uses)
+            && !uses.iter().all(by_code)
+        {
+            let text =
+                "required: whose vouchers they are; only those named by their code need nobody";
+            fields.bad("owner", Reason::FieldRequired, text);
+        }
+        let associated = fields.text(associated, "associated_order_id", ASSOCIATED_MAX);
+        let remark = fields.remark(remark);
+        let digits = fields.digits(account_code, "account_code");
+        let md5 = fields.md5(payment_code, "payment_code_md5");
+        let (digits, md5) = (digits?, md5?);
+        let codes = [
+            digits.map(|code| (StepUp::AccountCode, code)),
+            md5.map(|code| (StepUp::PaymentCode, code)),
+        ];
+        let codes: Vec<(StepUp, String)> = codes.into_iter().flatten().collect();
+        if !codes.is_empty() && owner.as_ref().is_some_and(Option::is_none) {
+            fields.bad("owner", Reason::FieldRequired, "required: whose code it is");
+        }
+        Some(Self {
+            owner: owner?,
+            uses: uses?,
+            associated: associated?,
+            remark: remark?,
+            codes,
+        })
+    }
+
+    async fn order(
+        self,
+        backend: &Backend,
+        caller: &Caller,
+        shop: ShopId,
+        named: (Call, OrderNo),
+        hold: Option<i64>,
+    ) -> Result<OrderView> {
+        let claim = self.owner.clone().filter(|_| !self.codes.is_empty());
+        let claim = claim.map(|owner| Claim {
+            app: named.0.app,
+            shop,
+            request: named.0.request.clone(),
+            owner,
+            codes: self.codes,
+        });
+        let wanted = Wanted::Spend {
+            owner: self.owner,
+            uses: self.uses,
+            associated: self.associated,
+            hold,
+            confirmed: Vec::new(),
+            consumes: None,
+        };
+        let command = command(caller, shop, named, self.remark, wanted);
+        backend.vouchers.order(command, claim).await
+    }
+}
+
+pub(super) async fn spend(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::SpendVouchersRequest,
+) -> Result<OrderView> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    // A retry may bring a newer code: what confirms an order does not name it.
+    let named = order_call!(
+        &mut fields,
+        caller,
+        "SpendVouchers",
+        shop,
+        r,
+        SpendVouchersRequest,
+        account_code,
+        payment_code_md5
+    );
+    let spend = Spend::parse(
+        &mut fields,
+        r.owner.as_ref(),
+        &r.uses,
+        (&r.associated_order_id, &r.remark),
+        (&r.account_code, &r.payment_code_md5),
+    );
+    let (named, spend) = fields.finish(named.zip(spend))?;
+    spend.order(backend, caller, shop, named, None).await
+}
+
+pub(super) async fn reserve(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::ReserveVouchersRequest,
+) -> Result<OrderView> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let named = order_call!(
+        &mut fields,
+        caller,
+        "ReserveVouchers",
+        shop,
+        r,
+        ReserveVouchersRequest,
+        account_code,
+        payment_code_md5
+    );
+    let spend = Spend::parse(
+        &mut fields,
+        r.owner.as_ref(),
+        &r.uses,
+        (&r.associated_order_id, &r.remark),
+        (&r.account_code, &r.payment_code_md5),
+    );
+    let hold = if r.hold_seconds == 0 {
+        HOLD_DEFAULT
+    } else {
+        r.hold_seconds
+    };
+    let hold = fields.within(hold, "hold_seconds", 1, HOLD_MAX);
+    let ((named, spend), hold) = fields.finish(named.zip(spend).zip(hold))?;
+    spend.order(backend, caller, shop, named, Some(hold)).await
+}
+
+macro_rules! changes {
+    ($($name:ident: $method:literal, $request:ident, $change:ident);+ $(;)?) => {$(
+        pub(super) async fn $name(backend: &Backend, caller: &Caller, r: &pb::$request) -> Result<OrderView> {
+            let shop = caller.shop(r.shop_id)?;
+            let mut fields = Fields::default();
+            let call = parse_call!(&mut fields, caller, $method, Some(shop), r, $request, shop_id);
+            let by = fields.order(r.order.as_ref());
+            let (call, by) = fields.finish(call.zip(by))?;
+            let (access, trial) = (Access::of(&caller.principal), call.validate_only);
+            let done = backend.store.change_order(call, shop, access, by, OrderChange::$change).await?;
+            if !trial && !done.replayed {
+                backend.vouchers.count(&done);
+            }
+            Ok(done)
+        }
+    )+};
+}
+
+changes! {
+    undo: "UndoSpend", UndoSpendRequest, Undo;
+    spend_reserved: "SpendReservedVouchers", SpendReservedVouchersRequest, SpendReserved;
+    release: "ReleaseVouchers", ReleaseVouchersRequest, Release;
+}
+
+pub(super) async fn get(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::GetVoucherOrderRequest,
+) -> Result<pb::GetVoucherOrderResponse> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let by = fields.order(r.order.as_ref());
+    let by = fields.finish(by)?;
+    let found = backend
+        .store
+        .voucher_order(shop, Access::of(&caller.principal), &by)
+        .await?;
+    Ok(pb::GetVoucherOrderResponse {
+        order: Some(render::order(&found)),
+    })
+}

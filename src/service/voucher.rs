@@ -1,0 +1,127 @@
+//! Giving and spending vouchers: what an owner confirms is checked first, in a
+//! transaction of its own; then the order is made together with its neighbours.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio_util::task::TaskTracker;
+
+use super::gather::{Gatherer, Slice};
+use crate::domain::Result;
+use crate::domain::voucher::VoucherCode;
+use crate::store::Store;
+use crate::store::voucher::{ByVoucher, Claim, Command, Confirmed, OrderView, Wanted};
+use crate::telemetry::Metrics;
+
+/// Holds what an owner confirms a spend with against what he has. One that asks
+/// another system may stand in for the one that is built in.
+pub trait StepUpCheck: Debug + Send + Sync {
+    /// What is confirmed. It counts what is wrong, also if the spend is refused later.
+    fn check(&self, claim: Claim) -> BoxFuture<'_, Result<Confirmed>>;
+}
+
+/// The built-in check: codes that CreateAccountCode and SetPaymentCode have made.
+#[derive(Clone, Debug)]
+pub struct StoredCodes(pub Store);
+
+impl StepUpCheck for StoredCodes {
+    fn check(&self, claim: Claim) -> BoxFuture<'_, Result<Confirmed>> {
+        Box::pin(self.0.check_step_up(claim))
+    }
+}
+
+/// Orders, made by the store.
+#[derive(Clone, Debug)]
+struct Orders(Store);
+
+impl Slice for Orders {
+    type Command = Command;
+    type Done = OrderView;
+
+    fn size(command: &Command) -> usize {
+        command.wanted.size()
+    }
+
+    async fn run(&self, commands: Vec<Command>) -> Result<Vec<Result<OrderView>>> {
+        self.0.voucher_orders(commands).await
+    }
+}
+
+/// Gives and spends. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Vouchers {
+    store: Store,
+    metrics: Metrics,
+    check: Arc<dyn StepUpCheck>,
+    gatherer: Gatherer<Orders>,
+}
+
+impl Vouchers {
+    /// Starts the task that makes orders. It ends when the last clone is dropped.
+    #[must_use]
+    pub fn start(
+        store: Store,
+        metrics: Metrics,
+        check: Arc<dyn StepUpCheck>,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let gatherer = Gatherer::start(Orders(store.clone()), None, tracker);
+        Self {
+            store,
+            metrics,
+            check,
+            gatherer,
+        }
+    }
+
+    /// Makes one order, all of it or nothing. `claim` is what the caller brings for the
+    /// owner to confirm, if anything.
+    ///
+    /// # Errors
+    /// What the rules refuse; STEP_UP_WRONG, STEP_UP_LOCKED, CODE_LOCKED;
+    /// SERVER_OVERLOADED, DATABASE_UNAVAILABLE.
+    pub async fn order(&self, mut command: Command, claim: Option<Claim>) -> Result<OrderView> {
+        let trial = command.call.validate_only;
+        if let Wanted::Spend {
+            uses,
+            confirmed,
+            consumes,
+            ..
+        } = &mut command.wanted
+        {
+            let codes: Vec<VoucherCode> = uses
+                .iter()
+                .filter_map(|used| match &used.voucher {
+                    ByVoucher::Code(code) => Some(code.clone()),
+                    ByVoucher::Id(_) | ByVoucher::Number(..) => None,
+                })
+                .collect();
+            if !codes.is_empty() {
+                let (app, shop) = (command.call.app, command.shop);
+                self.store.count_guesses(app, shop, codes).await?;
+            }
+            if let Some(claim) = claim {
+                (*confirmed, *consumes) = self.check.check(claim).await?;
+            }
+        }
+        let done = match trial {
+            true => self.gatherer.alone(command).await?,
+            false => self.gatherer.together(command).await?,
+        };
+        if !trial && !done.replayed {
+            self.count(&done);
+        }
+        Ok(done)
+    }
+
+    /// Counts an order's change.
+    pub fn count(&self, order: &OrderView) {
+        let lines = u64::try_from(order.lines.len()).unwrap_or(u64::MAX);
+        self.metrics.vouchers(
+            order.row.state.name(),
+            lines,
+            order.row.amount_fen.0.unsigned_abs(),
+        );
+    }
+}
