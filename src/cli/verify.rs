@@ -12,7 +12,7 @@ use super::ConfigArgs;
 use crate::domain::State;
 use crate::simulator;
 use crate::store::Store;
-use crate::store::verify::{CHECKS, Finding, Number};
+use crate::store::verify::{Finding, Number, checks};
 
 /// Check the books: every rule that must hold at any instant. May run beside a server.
 #[derive(Debug, Args)]
@@ -73,7 +73,7 @@ fn table(findings: &[Finding]) -> Table {
     table
         .load_style(presets::UTF8_BORDERS_ONLY)
         .set_header(["rule", "broken by", "which"]);
-    for check in CHECKS {
+    for check in checks() {
         let found = findings
             .iter()
             .find(|finding| finding.check.name == check.name);

@@ -17,6 +17,8 @@ use super::tx::{End, Fault, to_error};
 use crate::domain::id::{AttemptId, IssuanceId};
 use crate::domain::{Fen, Result, State};
 
+mod vouchers;
+
 /// A rule of the books.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
@@ -43,7 +45,12 @@ pub struct Finding {
 const NAMED_MAX: usize = 20;
 
 /// Every check.
-pub const CHECKS: &[Check] = &[
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    PACKETS.iter().chain(vouchers::CHECKS)
+}
+
+/// What must hold of campaigns and packets.
+const PACKETS: &[Check] = &[
     Check {
         name: "budget-is-the-ledger",
         rule: "the columns of a campaign's budget are the sums of its journal",
@@ -357,7 +364,7 @@ impl Store {
 
 async fn run_checks(db: &impl ConnectionTrait) -> Result<Vec<Finding>, Fault> {
     let mut findings = Vec::new();
-    for check in CHECKS {
+    for check in checks() {
         let rows = db
             .query_all_raw(Statement::from_string(db.get_database_backend(), check.sql))
             .await?;

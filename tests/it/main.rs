@@ -40,3 +40,4 @@ mod surface;
 mod traps;
 mod tried;
 mod verify;
+mod vouchers;

@@ -9,6 +9,7 @@ use hongbao::grpc::pb::audience_service_client::AudienceServiceClient;
 use hongbao::grpc::pb::campaign_service_client::CampaignServiceClient;
 use hongbao::grpc::pb::issuance_service_client::IssuanceServiceClient;
 use hongbao::grpc::pb::review_service_client::ReviewServiceClient;
+use hongbao::grpc::pb::voucher_service_client::VoucherServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -85,6 +86,11 @@ impl Client {
 
     pub fn reviews(&self) -> ReviewServiceClient<Authorized> {
         ReviewServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn vouchers(&self) -> VoucherServiceClient<Authorized> {
+        VoucherServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(8 << 20)
     }
 
     /// A request id that no test has used.

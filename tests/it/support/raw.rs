@@ -86,13 +86,19 @@ impl Raw {
 
     /// Keeps everybody else from writing packets until this is rolled back.
     pub async fn hold(&self) -> DatabaseTransaction {
+        self.hold_table("issuance").await
+    }
+
+    /// Keeps everybody else from writing to a table, or locking its rows, until this is
+    /// rolled back.
+    pub async fn hold_table(&self, table: &str) -> DatabaseTransaction {
         let held = self.db.begin().await.unwrap();
         let text = if self.db.get_database_backend() == sea_orm::DbBackend::Postgres {
-            "LOCK TABLE issuance IN EXCLUSIVE MODE"
+            format!("LOCK TABLE {table} IN EXCLUSIVE MODE")
         } else {
-            "UPDATE issuance SET version = version"
+            format!("UPDATE {table} SET version = version")
         };
-        held.execute_unprepared(text).await.unwrap();
+        held.execute_unprepared(&text).await.unwrap();
         held
     }
 
@@ -112,7 +118,7 @@ impl Raw {
             }
         }
         assert!(counts.len() > 10, "{counts:?}");
-        for table in ["campaign", "issuance"] {
+        for table in ["campaign", "issuance", "voucher", "voucher_product"] {
             let text = format!("SELECT CAST(COALESCE(SUM(version), 0) AS BIGINT) FROM {table}");
             counts.insert(format!("{table} versions"), self.number(&text).await);
         }
