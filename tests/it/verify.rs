@@ -8,6 +8,7 @@ use hongbao::store::verify::{Finding, checks};
 use hongbao::store::{Settings, Store};
 
 mod corruptions;
+mod vouchers;
 
 use corruptions::{CORRUPTIONS, Corruption};
 
@@ -20,18 +21,22 @@ const SHOP: i64 = 1;
 fn every_check_is_tried() {
     for check in checks() {
         assert!(
-            CORRUPTIONS.iter().any(|c| c.check == check.name),
+            all().any(|c| c.check == check.name),
             "no corruption tries {}",
             check.name
         );
     }
-    for corruption in CORRUPTIONS {
+    for corruption in all() {
         assert!(
             checks().any(|check| check.name == corruption.check),
             "{} is no check",
             corruption.check
         );
     }
+}
+
+fn all() -> impl Iterator<Item = &'static Corruption> {
+    CORRUPTIONS.iter().chain(vouchers::CORRUPTIONS)
 }
 
 on_both!(every_corruption_is_named, the_binary_says_so_too);

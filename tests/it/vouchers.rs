@@ -10,6 +10,7 @@ mod access;
 mod codes;
 mod giving;
 mod life;
+mod measure;
 mod orders;
 mod races;
 mod time;

@@ -9,7 +9,7 @@ pub(super) struct Corruption {
     pub(super) names: &'static str,
 }
 
-const fn breaks(
+pub(super) const fn breaks(
     check: &'static str,
     unguard: &'static [&'static str],
     sql: &'static str,
