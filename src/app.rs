@@ -34,6 +34,8 @@ use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
 use crate::service::providers::Providers;
 use crate::service::sampler;
+use crate::service::signing::Signatures;
+use crate::service::sweep;
 use crate::store::app::NewApp;
 use crate::store::crypt::{KeyFile, Keys};
 use crate::store::lock::{ProcessLock, sqlite_path};
@@ -101,6 +103,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         issuer: Issuer::start(store.clone(), metrics.clone(), Arc::clone(&wake), &tracker),
         providers: Arc::clone(&providers),
         identity: Identity::new(store.clone()),
+        signatures: Signatures::new(store.clone()),
         wake: Arc::clone(&wake),
         stop: stop.clone(),
     };
@@ -123,6 +126,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         tracker.spawn(dispatcher.run());
     }
     tracker.spawn(sampler::run(store.clone(), metrics.clone(), stop.clone()));
+    tracker.spawn(sweep::run(store.clone(), stop.clone()));
     let pages = http::admin::router(http::admin::AdminState {
         metrics: metrics.clone(),
         readiness: readiness(&store, &stop),

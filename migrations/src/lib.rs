@@ -12,6 +12,7 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 
 mod m20261125_000001_foundation;
 mod m20261126_000002_rules;
+mod m20261127_000003_vouchers;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261125_000001_foundation::Migration),
             Box::new(m20261126_000002_rules::Migration),
+            Box::new(m20261127_000003_vouchers::Migration),
         ]
     }
 }

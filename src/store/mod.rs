@@ -45,13 +45,14 @@ pub mod review;
 mod search;
 pub mod settle;
 pub mod shop;
+pub mod signing;
 pub mod stop;
 mod tx;
 mod usage;
 pub mod verify;
 
 pub use request::Call;
-pub use tx::{Fault, Tx};
+pub use tx::{End, Fault, Tx};
 
 /// How to open a database.
 #[derive(Clone, Debug)]

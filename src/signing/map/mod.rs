@@ -84,6 +84,8 @@ pub struct Spend<'a> {
     pub account_code: &'a str,
     /// The digest of the owner's password (paymentCodeMD5).
     pub payment_code_md5: &'a str,
+    /// Whether the call says how much of a voucher, which seed 002 cannot say and nobody signs.
+    pub names_amounts: bool,
 }
 
 /// What an order does.

@@ -41,11 +41,14 @@ fn spend(vouchers: &[String]) -> Spend<'_> {
         associated_order_id: "AO201412122344888444",
         account_code: "231435",
         payment_code_md5: "",
+        names_amounts: false,
     }
 }
 
 fn numbers() -> Vec<String> {
-    ["RP20150404123456", "RP20150404123457"].map(str::to_owned).to_vec()
+    ["RP20150404123456", "RP20150404123457"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn md5_of(operation: Operation<'_>, rules: &Rules<'_>) -> String {
@@ -62,7 +65,11 @@ fn in_doubt(operation: Operation<'_>, rules: &Rules<'_>) -> bool {
 #[test]
 fn foreign_vectors_agree() {
     let all: Value = serde_json::from_str(VECTORS).unwrap();
-    for name in ["seed002_app_signature", "seed002_give_orderMD5", "seed002_tsig_plaintext"] {
+    for name in [
+        "seed002_app_signature",
+        "seed002_give_orderMD5",
+        "seed002_tsig_plaintext",
+    ] {
         let values = all[name]["values"].as_array().unwrap();
         let mut values: Vec<&str> = values.iter().map(|v| v.as_str().unwrap()).collect();
         for _ in 0..values.len() {
@@ -88,12 +95,21 @@ fn blanks_are_left_out_and_surrogates_sort_as_in_java() {
 #[test]
 fn what_openssl_signed_is_right_and_nothing_else() {
     let vector: Value = serde_json::from_str(OPENSSL).unwrap();
-    let values = ["fc8044a7f0d3b083e1e25f78c61c13b7", "zjhtwallet", "20150504153001", "n0nce456"];
+    let values = [
+        "fc8044a7f0d3b083e1e25f78c61c13b7",
+        "zjhtwallet",
+        "20150504153001",
+        "n0nce456",
+    ];
     assert_eq!(canonical(&values), vector["message"]);
     let keys = [PUBLIC, CERTIFICATE].map(|pem| PublicKey::from_pem(pem).unwrap());
     assert_eq!(keys[0].to_pem().unwrap(), PUBLIC);
     assert_eq!(keys[1].to_pem().unwrap(), PUBLIC);
-    let hashes = [("sha1", Hash::Sha1), ("sha256", Hash::Sha256), ("md5", Hash::Md5)];
+    let hashes = [
+        ("sha1", Hash::Sha1),
+        ("sha256", Hash::Sha256),
+        ("md5", Hash::Md5),
+    ];
     for (name, hash) in hashes {
         let mut signature = STANDARD.decode(vector[name].as_str().unwrap()).unwrap();
         assert!(is_rsa(&keys[0], hash, &values, &signature), "{name}");
@@ -113,7 +129,13 @@ fn what_openssl_signed_is_right_and_nothing_else() {
 
 #[test]
 fn the_samples_of_the_seed_mean_one_thing() {
-    assert!(!in_doubt(Operation::Give(give()), &ANY));
+    for app_order_id in ["20150504153000123456", "YYD-2015-1", "AO123456789"] {
+        let give = Give {
+            app_order_id,
+            ..give()
+        };
+        assert!(!in_doubt(Operation::Give(give), &ANY), "{app_order_id}");
+    }
     let vouchers = numbers();
     assert!(!in_doubt(Operation::Spend(spend(&vouchers)), &AO));
     let covered = Rules {
@@ -139,6 +161,14 @@ fn every_known_forgery_is_in_doubt() {
     let digest = |give| md5_of(Operation::Give(give), &ANY);
     assert_eq!(digest(signed), digest(forged));
     assert!(in_doubt(Operation::Give(signed), &ANY) && in_doubt(Operation::Give(forged), &ANY));
+    // The seed's own sample: 1,000 yuan with the number 123456789 become 1,234,567.89 yuan.
+    let forged = Give {
+        sum_fen: 123_456_789,
+        app_order_id: "100000",
+        ..give()
+    };
+    assert_eq!(digest(give()), digest(forged));
+    assert!(in_doubt(Operation::Give(give()), &ANY));
     // A boundary: 1,000.00 yuan become 1,000,001.23.
     let signed = Give {
         app_order_id: "123456",
@@ -222,25 +252,64 @@ fn every_known_forgery_is_in_doubt() {
 #[test]
 fn what_keeps_no_format_is_in_doubt() {
     let bad = [
-        Give { mobile: "+8613912345678", ..give() },
-        Give { mobile: "12912345678", ..give() },
-        Give { sum_fen: 0, ..give() },
-        Give { sum_fen: -1, ..give() },
-        Give { sum_fen: 1_000_000_000, ..give() },
-        Give { remark: "gift", ..give() },
-        Give { remark: "", ..give() },
-        Give { remark: "红\u{1f9e7}包", ..give() },
-        Give { app_order_id: "", ..give() },
-        Give { app_order_id: "订单", ..give() },
-        Give { product_code: "1HONGBAO", ..give() },
+        Give {
+            mobile: "+8613912345678",
+            ..give()
+        },
+        Give {
+            mobile: "12912345678",
+            ..give()
+        },
+        Give {
+            sum_fen: 0,
+            ..give()
+        },
+        Give {
+            sum_fen: -1,
+            ..give()
+        },
+        Give {
+            sum_fen: 1_000_000_000,
+            ..give()
+        },
+        Give {
+            remark: "gift",
+            ..give()
+        },
+        Give {
+            remark: "",
+            ..give()
+        },
+        Give {
+            remark: "红\u{1f9e7}包",
+            ..give()
+        },
+        Give {
+            app_order_id: "",
+            ..give()
+        },
+        Give {
+            app_order_id: "订单",
+            ..give()
+        },
+        Give {
+            product_code: "1HONGBAO",
+            ..give()
+        },
     ];
     for give in bad {
         assert!(in_doubt(Operation::Give(give), &ANY), "{give:?}");
     }
     let vouchers = numbers();
     for bad in [
-        Spend { account_code: "12a4", ..spend(&vouchers) },
-        Spend { payment_code_md5: "w344dioeorreeoocWRT", ..spend(&vouchers) },
+        Spend {
+            account_code: "12a4",
+            ..spend(&vouchers)
+        },
+        Spend {
+            payment_code_md5: "w344dioeorreeoocWRT",
+            ..spend(&vouchers)
+        },
         spend(&[]),
         spend(&["1234123412341234".to_owned()]),
         spend(&vec![numbers()[0].clone(); 51]),

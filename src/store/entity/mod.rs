@@ -5,6 +5,7 @@ pub mod account_pace;
 pub mod account_shop;
 pub mod api_key;
 pub mod app;
+pub mod app_signing;
 pub mod approval;
 pub mod attempt;
 pub mod campaign;
@@ -30,6 +31,7 @@ pub mod setting;
 pub mod shop;
 pub mod shop_branch;
 pub mod shop_gateway;
+pub mod signing_nonce;
 pub mod stop;
 
 /// Text keys cannot be counted up by the database; sea-orm wants to hear it from
