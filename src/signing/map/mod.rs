@@ -129,8 +129,8 @@ impl Operation<'_> {
                     Field::free(spend.payment_code_md5, Format::Md5),
                 ];
                 if rules.covers_associated {
-                    let any = Format::OrderId("");
-                    fields.push(Field::free(spend.associated_order_id, any));
+                    // It is an order number of the same app.
+                    fields.push(Field::free(spend.associated_order_id, order));
                 }
                 fields
             }

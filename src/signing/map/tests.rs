@@ -129,7 +129,7 @@ fn what_openssl_signed_is_right_and_nothing_else() {
 
 #[test]
 fn the_samples_of_the_seed_mean_one_thing() {
-    for app_order_id in ["20150504153000123456", "YYD-2015-1", "AO123456789"] {
+    for app_order_id in ["20150504153000123456", "2015-05-04-15-30-00"] {
         let give = Give {
             app_order_id,
             ..give()
