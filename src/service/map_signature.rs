@@ -94,7 +94,7 @@ pub async fn verify(
         operation,
         rules: Rules {
             covers_associated: signing.row.map_covers_associated,
-            order_id_prefix: &signing.row.order_id_prefix,
+            order_id_prefix: signing.row.order_id_prefix.as_deref(),
         },
         texts: operation.texts(),
     };

@@ -37,8 +37,8 @@ pub struct NewSigning {
     pub map_hash: MapHash,
     /// Whether seed 002's orderMD5 covers the associated order.
     pub map_covers_associated: bool,
-    /// What all order numbers of the app begin with, before digits; empty: anything.
-    pub order_id_prefix: String,
+    /// What all order numbers of the app begin with, before digits; none: they may be anything.
+    pub order_id_prefix: Option<String>,
     /// How far a signed time may be from ours, in seconds.
     pub window_seconds: i32,
 }

@@ -12,7 +12,7 @@ pub(super) const UP: &[&str] = &[
         public_key TEXT,
         map_hash TEXT NOT NULL CHECK (map_hash IN ('SHA1', 'SHA256', 'MD5')),
         map_covers_associated BOOLEAN NOT NULL,
-        order_id_prefix TEXT NOT NULL,
+        order_id_prefix TEXT,
         window_seconds INTEGER NOT NULL CHECK (window_seconds BETWEEN 1 AND 900),
         actor TEXT NOT NULL,
         create_time BIGINT NOT NULL,

@@ -106,13 +106,13 @@ fn parse(fields: &mut Fields, r: &pb::SetAppSigningRequest) -> Option<NewSigning
         0 => Some(MapHash::Sha256),
         raw => fields.choice(raw, "map_hash", convert::parse_map_hash),
     };
-    let prefix = r.order_id_prefix.as_str();
+    let prefix = r.order_id_prefix.as_deref().unwrap_or_default();
     let letters = prefix.len() <= PREFIX_MAX && prefix.bytes().all(|b| b.is_ascii_alphabetic());
     let prefix = fields.take(
-        letters.then(|| prefix.to_owned()),
+        letters.then(|| r.order_id_prefix.clone()),
         "order_id_prefix",
         Reason::IdInvalid,
-        "must be 1 to 16 letters, or empty",
+        "must be at most 16 letters",
     );
     let window = match r.window_seconds {
         0 => i64::from(WINDOW_DEFAULT),

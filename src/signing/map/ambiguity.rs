@@ -23,8 +23,8 @@ pub enum Format<'a> {
     Mobile,
     /// 1 to 999999999 without leading zeros.
     Sum,
-    /// A prefix and then digits; or, without prefix, of `[A-Za-z0-9_.:-]`. At most 128.
-    OrderId(&'a str),
+    /// This prefix and then digits; or, where none is known, of `[A-Za-z0-9_.:-]`. At most 128.
+    OrderId(Option<&'a str>),
     /// A letter and then `[A-Za-z0-9_.:-]`, at most 64.
     Product,
     /// Numbers of vouchers, each RP and 9 to 27 digits, with `|` between, at most 50.
@@ -54,7 +54,7 @@ impl Format<'_> {
             Self::Exactly(value) => (value.len(), value.len()),
             Self::Mobile => (11, 11),
             Self::Sum => (1, 9),
-            Self::OrderId(prefix) => (prefix.len() + 1, ORDER_ID_MAX),
+            Self::OrderId(prefix) => (prefix.map_or(1, |prefix| prefix.len() + 1), ORDER_ID_MAX),
             Self::Product => (1, 64),
             Self::Vouchers => (11, 50 * 30),
             Self::Remark => (2, REMARK_MAX),
@@ -74,8 +74,8 @@ impl Format<'_> {
             Self::Exactly(only) => value == *only,
             Self::Mobile => is_mobile(value),
             Self::Sum => is_digits(value) && !value.starts_with('0'),
-            Self::OrderId("") => value.bytes().all(is_name_byte),
-            Self::OrderId(prefix) => value.strip_prefix(prefix).is_some_and(is_digits),
+            Self::OrderId(None) => value.bytes().all(is_name_byte),
+            Self::OrderId(Some(prefix)) => value.strip_prefix(prefix).is_some_and(is_digits),
             Self::Product => {
                 value.starts_with(|c: char| c.is_ascii_alphabetic())
                     && value.bytes().all(is_name_byte)

@@ -102,8 +102,8 @@ pub enum Operation<'a> {
 pub struct Rules<'a> {
     /// Whether the associated order is signed too.
     pub covers_associated: bool,
-    /// Where it is not empty, an app's order number is this and then digits.
-    pub order_id_prefix: &'a str,
+    /// An app's order numbers are this and then digits; none: they may be anything.
+    pub order_id_prefix: Option<&'a str>,
 }
 
 impl Operation<'_> {

@@ -14,11 +14,11 @@ const SHORT: &str = include_str!("../../../tests/golden/map/short.pem");
 
 const ANY: Rules<'_> = Rules {
     covers_associated: false,
-    order_id_prefix: "",
+    order_id_prefix: None,
 };
 const AO: Rules<'_> = Rules {
     covers_associated: false,
-    order_id_prefix: "AO",
+    order_id_prefix: Some("AO"),
 };
 const REMARK: &str = "某某为用户赠送有油贷1000元红包";
 
@@ -129,12 +129,17 @@ fn what_openssl_signed_is_right_and_nothing_else() {
 
 #[test]
 fn the_samples_of_the_seed_mean_one_thing() {
-    for app_order_id in ["20150504153000123456", "2015-05-04-15-30-00"] {
+    let digits = Rules {
+        order_id_prefix: Some(""),
+        ..ANY
+    };
+    for (app_order_id, rules) in [("88000000000000000001", &digits), ("AO123456789", &AO)] {
         let give = Give {
             app_order_id,
             ..give()
         };
-        assert!(!in_doubt(Operation::Give(give), &ANY), "{app_order_id}");
+        assert!(!in_doubt(Operation::Give(give), rules), "{app_order_id}");
+        assert!(in_doubt(Operation::Give(give), &ANY), "{app_order_id}");
     }
     let vouchers = numbers();
     assert!(!in_doubt(Operation::Spend(spend(&vouchers)), &AO));
@@ -169,6 +174,19 @@ fn every_known_forgery_is_in_doubt() {
     };
     assert_eq!(digest(give()), digest(forged));
     assert!(in_doubt(Operation::Give(give()), &ANY));
+    // Digits in which somebody else's mobile number stands.
+    let signed = Give {
+        app_order_id: "20150504153000123456",
+        ..give()
+    };
+    let forged = Give {
+        sum_fen: 6,
+        mobile: "15300012345",
+        app_order_id: "1000001391234567820150504",
+        ..give()
+    };
+    assert_eq!(digest(signed), digest(forged));
+    assert!(in_doubt(Operation::Give(signed), &ANY));
     // A boundary: 1,000.00 yuan become 1,000,001.23.
     let signed = Give {
         app_order_id: "123456",
@@ -373,7 +391,7 @@ proptest! {
         product in "[AB][AB0]{0,2}",
     ) {
         let sum = sum.to_string();
-        let formats = [Format::Sum, Format::OrderId(""), Format::Product];
+        let formats = [Format::Sum, Format::OrderId(None), Format::Product];
         let values = [sum.as_str(), &order, &product];
         let fields: Vec<Field<'_>> = values.iter().zip(formats).map(|(v, f)| Field::due(v, f)).collect();
         prop_assert_eq!(is_ambiguous(&fields), slow(&fields, &formats));

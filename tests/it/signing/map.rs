@@ -78,7 +78,7 @@ impl Ink {
     fn sign(&self, operation: &Operation<'_>) -> MapSignature {
         let rules = Rules {
             covers_associated: self.covers_associated,
-            order_id_prefix: "",
+            order_id_prefix: None,
         };
         let texts = operation.texts();
         let fields = operation.fields(&rules, &texts);
@@ -135,7 +135,7 @@ async fn said_in(
 async fn ready(db: TestDb) -> Ground {
     let ground = Ground::make(db).await;
     let mut setting = ground.setting(&[S::Map], R::Nothing);
-    setting.order_id_prefix = "AO".into();
+    setting.order_id_prefix = Some("AO".into());
     ground.set(setting).await.unwrap();
     ground
 }
@@ -146,7 +146,7 @@ async fn what_is_signed_right_passes(db: TestDb) {
     for hash in [MapHash::Sha1, MapHash::Sha256, MapHash::Md5] {
         for covers_associated in [false, true] {
             let mut setting = ground.setting(&[S::Map], R::Nothing);
-            setting.order_id_prefix = "AO".into();
+            setting.order_id_prefix = Some("AO".into());
             setting.map_hash = hash.into();
             setting.map_covers_associated_order_id = covers_associated;
             ground.set(setting).await.unwrap();
@@ -166,7 +166,7 @@ async fn what_is_signed_right_passes(db: TestDb) {
         }
     }
     let mut setting = ground.setting(&[S::Map], R::Nothing);
-    setting.order_id_prefix = "AO".into();
+    setting.order_id_prefix = Some("AO".into());
     ground.set(setting).await.unwrap();
     let give = Operation::Give(give());
     // Digits in upper case are the same digest; but what RSA signs is the text that was sent.
@@ -458,7 +458,7 @@ async fn who_must_sign_must(db: TestDb) {
     };
     assert_eq!(ask(false, None).await, Ok(()));
     let mut setting = ground.setting(&[S::Map], R::Vouchers);
-    setting.order_id_prefix = "AO".into();
+    setting.order_id_prefix = Some("AO".into());
     ground.set(setting).await.unwrap();
     assert_eq!(ask(false, None).await, Err(Reason::SignatureInvalid));
     assert_eq!(ask(true, None).await, Ok(()), "signed in its metadata");

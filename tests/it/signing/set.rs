@@ -31,7 +31,7 @@ async fn what_is_set_is_read_and_the_key_is_never_shown(db: TestDb) {
     request.public_key_pem = CERTIFICATE.into();
     request.map_hash = pb::MapHash::Sha1.into();
     request.map_covers_associated_order_id = true;
-    request.order_id_prefix = "AO".into();
+    request.order_id_prefix = Some("AO".into());
     let set = ground.set(request.clone()).await.unwrap();
     assert_eq!(set, read(&ground).await);
     let due = pb::AppSigning {
@@ -42,7 +42,7 @@ async fn what_is_set_is_read_and_the_key_is_never_shown(db: TestDb) {
         public_key_pem: PUBLIC.into(),
         map_hash: pb::MapHash::Sha1.into(),
         map_covers_associated_order_id: true,
-        order_id_prefix: "AO".into(),
+        order_id_prefix: Some("AO".into()),
         window_seconds: 300,
         actor: "app:admin".into(),
         create_time: set.create_time,
@@ -165,7 +165,7 @@ async fn what_cannot_be_is_refused(db: TestDb) {
         ),
         (change(|r| r.map_hash = 4), "map_hash", "ENUM_UNKNOWN"),
         (
-            change(|r| r.order_id_prefix = "AO1".into()),
+            change(|r| r.order_id_prefix = Some("AO1".into())),
             "order_id_prefix",
             "ID_INVALID",
         ),
