@@ -33,6 +33,7 @@ use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
 use crate::service::providers::Providers;
+use crate::service::signing::Signatures;
 use crate::service::voucher::{StoredCodes, Vouchers};
 use crate::service::{sampler, sweep};
 use crate::store::app::NewApp;
@@ -108,6 +109,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         ),
         providers: Arc::clone(&providers),
         identity: Identity::new(store.clone()),
+        signatures: Signatures::new(store.clone()),
         wake: Arc::clone(&wake),
         stop: stop.clone(),
     };

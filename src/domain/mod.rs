@@ -29,6 +29,7 @@ pub mod review;
 pub mod role;
 pub mod schedule;
 pub mod search;
+pub mod signing;
 pub mod source;
 pub mod split;
 pub mod state;

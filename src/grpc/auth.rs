@@ -22,6 +22,8 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// For what.
     pub permission: Permission,
+    /// Whether the call's metadata holds a good signature of it; see [`super::signed`].
+    pub signed: bool,
 }
 
 impl Caller {
@@ -164,6 +166,7 @@ async fn admit(
     Ok(Caller {
         principal,
         permission,
+        signed: false,
     })
 }
 

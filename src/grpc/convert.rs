@@ -11,6 +11,7 @@ use crate::domain::grant::{Permission, PrincipalKind};
 use crate::domain::packet::{Capability, GatewayType, Kind};
 use crate::domain::review::Verdict;
 use crate::domain::role::Role;
+use crate::domain::signing::{MapHash, Required};
 use crate::domain::source::Source;
 use crate::domain::voucher::{Kind as VoucherKind, OrderKind, OrderState, Shown, StepUp};
 use crate::domain::{State, Timestamp};
@@ -71,6 +72,8 @@ enum_pair!(approval_rule, parse_approval_rule, Rule, ApprovalRule, {
     SendAbove, FundAbove, LoosenBound, CloseReview, BreakerTripped,
 });
 enum_pair!(approval_state, parse_approval_state, Stage, ApprovalState, { Pending, Approved, Rejected, Used, Withdrawn });
+enum_pair!(signing_required, parse_signing_required, Required, SigningRequired, { Nothing, Vouchers, Everything });
+enum_pair!(map_hash, parse_map_hash, MapHash, MapHash, { Sha1, Sha256, Md5 });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,

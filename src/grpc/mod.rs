@@ -19,6 +19,7 @@ pub mod parse;
 mod plan;
 pub mod review;
 pub mod server;
+pub mod signed;
 pub mod status;
 pub mod voucher;
 

@@ -22,17 +22,19 @@ use super::pb::campaign_service_server::CampaignServiceServer;
 use super::pb::issuance_service_server::IssuanceServiceServer;
 use super::pb::review_service_server::ReviewServiceServer;
 use super::pb::voucher_service_server::VoucherServiceServer;
+use super::signed::SignedLayer;
 use super::{DESCRIPTOR, PERMISSIONS};
 use crate::service::ask::Asker;
 use crate::service::identity::Identity;
 use crate::service::issue::Issuer;
 use crate::service::providers::Providers;
+use crate::service::signing::Signatures;
 use crate::service::voucher::Vouchers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// A message at most. A thousand recipients need less than half of it.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// An answer at most; 500 issuances need a fraction of it.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -51,6 +53,8 @@ pub struct Backend {
     pub providers: Arc<Providers>,
     /// Who calls.
     pub identity: Identity,
+    /// What callers sign.
+    pub signatures: Signatures,
     /// Told when there may be work for the dispatcher.
     pub wake: Arc<Notify>,
     /// Told when streams must end.
@@ -144,7 +148,8 @@ pub async fn serve(
             settings.calls_per_second,
             settings.burst,
             metrics,
-        ));
+        ))
+        .layer(SignedLayer::new(backend.signatures.clone()));
     let mut router = Server::builder()
         .layer(layers)
         // tonic unsets hyper's own limits; each of these has to be said.

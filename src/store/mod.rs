@@ -45,6 +45,7 @@ pub mod review;
 mod search;
 pub mod settle;
 pub mod shop;
+pub mod signing;
 pub mod stop;
 mod tx;
 mod usage;
@@ -52,7 +53,7 @@ pub mod verify;
 pub mod voucher;
 
 pub use request::Call;
-pub use tx::{Fault, Tx};
+pub use tx::{End, Fault, Tx};
 
 /// How to open a database.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ cli        app grpc http service store provider signing simulator domain config 
 app        grpc http service store provider signing domain config telemetry clock
 grpc       service store domain telemetry clock
 http       service store provider signing domain telemetry clock
-service    store provider domain telemetry clock
+service    store provider signing domain telemetry clock
 store      domain clock
 provider   signing domain clock
 simulator  signing
@@ -256,7 +256,7 @@ src/store/issuance.rs | use crate::provider::Verdict; | `store` may import only 
 src/provider/wechat_v2.rs | use crate::store::Row; | provider → store
 src/service/issue.rs | use crate::grpc::pb; | service → grpc
 src/service/issue.rs | use crate::simulator::Books; | service → simulator
-src/service/issue.rs | use crate::signing::wechat_v2; | service → signing
+src/grpc/issuance.rs | use crate::signing::map; | grpc → signing
 src/grpc/issuance.rs | use crate::provider::client; | grpc → provider
 src/grpc/issuance.rs | use crate::http::legacy; | grpc → http
 src/http/mod.rs | use crate::grpc::pb; | http → grpc

@@ -32,6 +32,7 @@ mod quota;
 mod replicas;
 mod schema;
 mod sending;
+mod signing;
 mod simulator;
 mod stops;
 mod store_model;

@@ -174,6 +174,19 @@ async fn every_write_can_be_tried(db: TestDb) {
         .revoke_time
         .is_some());
 
+    let signing = pb::SetAppSigningRequest {
+        request_id: id(),
+        app_id,
+        schemes: vec![pb::SigningScheme::HmacSha256.into()],
+        required_for: pb::SigningRequired::Everything.into(),
+        app_key: "a key that is tried".replace(' ', "-"),
+        ..Default::default()
+    };
+    tried!(ground, admin.set_app_signing, signing, |a| {
+        let signing = a.signing.unwrap();
+        (signing.schemes, signing.required_for, signing.has_app_key)
+    });
+
     let person = |uid: &str| pb::RecipientInput {
         uid: uid.into(),
         openids: vec![pb::OpenidInput {

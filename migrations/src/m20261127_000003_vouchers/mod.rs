@@ -1,10 +1,12 @@
-//! Vouchers (seed 002), as an addition: their tables, and journal and caps made wide
-//! enough to hold products and vouchers beside campaigns and packets.
+//! Vouchers (seed 002), as an addition: their tables, what apps sign their calls with, and
+//! journal and caps made wide enough to hold products and vouchers beside campaigns and
+//! packets.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 mod books;
+mod signing;
 mod step_up;
 mod vouchers;
 
@@ -22,6 +24,11 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
-        super::run(manager, sqlite, &[books::UP, vouchers::UP, step_up::UP]).await
+        super::run(
+            manager,
+            sqlite,
+            &[books::UP, vouchers::UP, step_up::UP, signing::UP],
+        )
+        .await
     }
 }

@@ -17,6 +17,7 @@ mod app;
 mod audit;
 mod overview;
 mod shop;
+mod signing;
 mod stop;
 
 use account::render_account;
@@ -190,6 +191,27 @@ impl AdminService for Backend {
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
         let caller = Caller::of(&request)?;
         app::revoke_key(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn set_app_signing(
+        &self,
+        request: Request<pb::SetAppSigningRequest>,
+    ) -> Result<Response<pb::SetAppSigningResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        signing::set(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn get_app_signing(
+        &self,
+        request: Request<pb::GetAppSigningRequest>,
+    ) -> Result<Response<pb::GetAppSigningResponse>, Status> {
+        signing::get(self, &request.into_inner())
             .await
             .map(Response::new)
             .map_err(status::status)

@@ -33,7 +33,7 @@ use super::refuse;
 const LEAD_MAX: Duration = Duration::from_millis(50);
 /// Calls that take as long as their caller streams. A caller that has gone is noticed
 /// by the keep-alive of its connection.
-const STREAMED: &[&str] = &["/hongbao.v1.AudienceService/ImportRecipients"];
+pub(in crate::grpc) const STREAMED: &[&str] = &["/hongbao.v1.AudienceService/ImportRecipients"];
 /// How long they may take.
 const STREAM_MAX: Duration = Duration::from_secs(3_600);
 

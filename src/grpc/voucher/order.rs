@@ -6,6 +6,7 @@ use crate::domain::text::OrderNo;
 use crate::domain::voucher::StepUp;
 use crate::domain::{Reason, Result};
 use crate::grpc::call::order_call;
+use crate::service::map_signature::{self, Give, MapSignature, Operation, Spend as SignedSpend};
 use crate::store::Call;
 use crate::store::voucher::{
     Access, Claim, Command, Gift, OrderChange, OrderView, Owner, Use, Wanted,
@@ -50,6 +51,54 @@ fn command(
     }
 }
 
+/// Lets an order through that is signed as its app must sign it.
+async fn admit(
+    backend: &Backend,
+    caller: &Caller,
+    call: &Call,
+    shop: ShopId,
+    raw: Option<&pb::MapSignature>,
+    operation: &Operation<'_>,
+) -> Result<()> {
+    let signature = raw.cloned().map(|raw| MapSignature {
+        app_timestamp: raw.app_timestamp,
+        app_nonce: raw.app_nonce,
+        app_signature: raw.app_signature,
+        tsig_timestamp: raw.tsig_timestamp,
+        tsig_nonce: raw.tsig_nonce,
+        order_md5: raw.order_md5,
+        tsig_signature: raw.tsig_signature,
+    });
+    map_signature::admit(
+        &backend.store,
+        (call.app, shop),
+        caller.signed,
+        signature.as_ref(),
+        operation,
+        call.end(),
+    )
+    .await
+}
+
+/// The number that an owner is named by, as it was sent; none: he is named otherwise.
+fn mobile(owner: Option<&pb::VoucherOwner>) -> &str {
+    match owner.and_then(|owner| owner.owner.as_ref()) {
+        Some(pb::voucher_owner::Owner::Mobile(mobile)) => mobile,
+        _ => "",
+    }
+}
+
+/// What a voucher is called, as it was sent.
+fn number(used: &pb::VoucherUse) -> String {
+    use pb::voucher_use::Voucher as V;
+    match &used.voucher {
+        Some(V::VoucherNo(number)) => number.clone(),
+        Some(V::VoucherId(id)) => id.to_string(),
+        Some(V::Code(code)) => code.clone(),
+        None => String::new(),
+    }
+}
+
 pub(super) async fn give(
     backend: &Backend,
     caller: &Caller,
@@ -63,7 +112,8 @@ pub(super) async fn give(
         "GiveVoucher",
         shop,
         r,
-        GiveVoucherRequest
+        GiveVoucherRequest,
+        map_signature
     );
     let product = fields.product_code(&r.product_code, "product_code");
     let owner = fields.owner(r.owner.as_ref(), "owner");
@@ -72,6 +122,22 @@ pub(super) async fn give(
     let gift = owner.zip(face).map(|(owner, face)| Gift { owner, face });
     let parsed = named.zip(product).zip(gift).zip(remark);
     let (((named, product), gift), remark) = fields.finish(parsed)?;
+    let signed = Operation::Give(Give {
+        mobile: mobile(r.owner.as_ref()),
+        sum_fen: r.face_fen,
+        remark: &r.remark,
+        app_order_id: &r.app_order_id,
+        product_code: &r.product_code,
+    });
+    admit(
+        backend,
+        caller,
+        &named.0,
+        shop,
+        r.map_signature.as_ref(),
+        &signed,
+    )
+    .await?;
     let wanted = Wanted::Give {
         product,
         gifts: vec![gift],
@@ -204,7 +270,8 @@ pub(super) async fn spend(
         r,
         SpendVouchersRequest,
         account_code,
-        payment_code_md5
+        payment_code_md5,
+        map_signature
     );
     let spend = Spend::parse(
         &mut fields,
@@ -214,6 +281,26 @@ pub(super) async fn spend(
         (&r.account_code, &r.payment_code_md5),
     );
     let (named, spend) = fields.finish(named.zip(spend))?;
+    let numbers: Vec<String> = r.uses.iter().map(number).collect();
+    let signed = Operation::Spend(SignedSpend {
+        mobile: mobile(r.owner.as_ref()),
+        voucher_nos: &numbers,
+        remark: &r.remark,
+        app_order_id: &r.app_order_id,
+        associated_order_id: &r.associated_order_id,
+        account_code: &r.account_code,
+        payment_code_md5: &r.payment_code_md5,
+        names_amounts: r.uses.iter().any(|used| used.amount_fen != 0),
+    });
+    admit(
+        backend,
+        caller,
+        &named.0,
+        shop,
+        r.map_signature.as_ref(),
+        &signed,
+    )
+    .await?;
     spend.order(backend, caller, shop, named, None).await
 }
 

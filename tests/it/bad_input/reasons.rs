@@ -34,6 +34,8 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("budget.rs", include_str!("../budget.rs")),
     ("packets/caps.rs", include_str!("../packets/caps.rs")),
+    ("signing/calls.rs", include_str!("../signing/calls.rs")),
+    ("signing/map.rs", include_str!("../signing/map.rs")),
     ("stops.rs", include_str!("../stops.rs")),
     ("people.rs", include_str!("../people.rs")),
     (

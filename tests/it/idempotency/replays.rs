@@ -132,6 +132,23 @@ async fn every_write_replays(db: TestDb) {
         |a| a.key.as_ref().unwrap().revoke_time
     );
 
+    let signing = pb::SetAppSigningRequest {
+        request_id: "signing".into(),
+        app_id: app_id.parse().unwrap(),
+        schemes: vec![pb::SigningScheme::HmacSha256.into()],
+        required_for: pb::SigningRequired::Everything.into(),
+        app_key: "a-key-of-16-bytes".into(),
+        ..Default::default()
+    };
+    replays!(
+        client,
+        seen,
+        admin.set_app_signing,
+        signing,
+        |r| r.app_key.push('s'),
+        |a| a.signing
+    );
+
     let person = pb::RecipientInput {
         uid: "u1".into(),
         openids: vec![pb::OpenidInput {

@@ -122,6 +122,13 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             validate_only,
             app_id: 1
         }),
+        "SetAppSigning" => make!(SetAppSigningRequest {
+            request_id,
+            validate_only,
+            app_id: 1,
+            required_for: 1
+        }),
+        "GetAppSigning" => make!(GetAppSigningRequest { app_id: 1 }),
         "RevokeApiKey" => {
             let key_id = things
                 .key_with("CAMPAIGN_READ")

@@ -19,7 +19,7 @@ on_both!(overlapping_sets_are_spent_whole, an_order_is_undone_once);
 const ANNA: &str = "13912345678";
 
 async fn overlapping_sets_are_spent_whole(db: TestDb) {
-    race(db, 12, 60, 600).await;
+    race(db, 12, 200, 300).await;
 }
 
 async fn an_order_is_undone_once(db: TestDb) {
@@ -29,13 +29,13 @@ async fn an_order_is_undone_once(db: TestDb) {
 #[test]
 #[ignore = "many minutes long; run by scripts/voucher-races"]
 fn a_hundred_thousand_spends_sqlite() {
-    block_on(race(TestDb::sqlite(), 50, 1_000, 100_000));
+    block_on(race(TestDb::sqlite(), 50, 4_000, 100_000));
 }
 
 #[test]
 #[ignore = "many minutes long; run by scripts/voucher-races"]
 fn a_hundred_thousand_spends_postgres() {
-    block_on(race(TestDb::postgres(), 50, 1_000, 100_000));
+    block_on(race(TestDb::postgres(), 50, 4_000, 100_000));
 }
 
 #[test]
@@ -70,7 +70,7 @@ struct Told {
 }
 
 /// Clients spend random sets of 1 to 20 of some vouchers, and undo most of what they
-/// spent, until so many spends were called.
+/// spent, until so many spends went through.
 async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
     let scene = Scene::open(db).await;
     let product = scene.product("raced").await;
@@ -84,12 +84,13 @@ async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
         racers.spawn(async move {
             let mut rng = Rng::new(u64::try_from(n).unwrap() + 1);
             let mut round = 0;
-            while left
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-                .is_ok()
-            {
+            while left.load(Ordering::SeqCst) > 0 {
                 round += 1;
-                spend_some(&client, &mut rng, &ids, &told, format!("race-{n}-{round}")).await;
+                let order = format!("race-{n}-{round}");
+                if spend_some(&client, &mut rng, &ids, &told, order).await {
+                    let _ =
+                        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+                }
             }
         });
     }
@@ -120,12 +121,11 @@ async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
         told.refused.load(Ordering::SeqCst),
     );
     println!(
-        "{spends} spends by {clients} clients over {pool} vouchers: {spent} went through with {} vouchers, {refused} were refused; {samples} samples of verify were clean; {:?}",
+        "{clients} clients over {pool} vouchers: {spent} spends went through with {} vouchers, {refused} were refused; {samples} samples of verify were clean; {:?}",
         told.lines.load(Ordering::SeqCst),
         since.elapsed()
     );
-    assert_eq!(spent + refused, spends);
-    assert!(spent > 0 && refused > 0);
+    assert!(spent >= spends && refused > 0, "{spent} {refused}");
     let (available, liability, redeemed) = scene.money(product).await;
     assert_eq!(available + liability + redeemed, 100_000_000);
     let holders = i64::try_from(told.holders.lock().unwrap().len()).unwrap();
@@ -134,13 +134,21 @@ async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
 }
 
 async fn pool_of(scene: &Scene, pool: usize) -> Vec<i64> {
-    let gifts = (0..pool).map(|_| pb::VoucherGift {
+    let mut ids = Vec::with_capacity(pool);
+    while ids.len() < pool {
+        ids.extend(some_of(scene, (pool - ids.len()).min(1_000)).await);
+    }
+    ids
+}
+
+async fn some_of(scene: &Scene, count: usize) -> Vec<i64> {
+    let gifts = (0..count).map(|_| pb::VoucherGift {
         owner: owner(ANNA),
         face_fen: 0,
     });
     let batch = pb::BatchGiveVouchersRequest {
         shop_id: SHOP,
-        app_order_id: "pool".into(),
+        app_order_id: scene.client.fresh(),
         product_code: "raced".into(),
         gifts: gifts.collect(),
         ..Default::default()
@@ -164,7 +172,7 @@ async fn spend_some(
     ids: &[i64],
     told: &Told,
     order: String,
-) {
+) -> bool {
     let mut set = std::collections::BTreeSet::new();
     let count = 1 + usize::try_from(rng.below(20)).unwrap();
     while set.len() < count {
@@ -190,7 +198,7 @@ async fn spend_some(
         Err(status) => {
             assert_eq!(reason(&status), "VOUCHER_NOT_USABLE", "{status:?}");
             told.refused.fetch_add(1, Ordering::SeqCst);
-            return;
+            return false;
         }
     };
     assert_eq!(done.lines.len(), set.len(), "an order is whole");
@@ -207,8 +215,8 @@ async fn spend_some(
             );
         }
     }
-    if rng.below(20) == 0 && told.holders.lock().unwrap().len() < ids.len() / 3 {
-        return;
+    if rng.below(20) == 0 && told.holders.lock().unwrap().len() < ids.len() / 50 {
+        return true;
     }
     {
         let mut holders = told.holders.lock().unwrap();
@@ -223,6 +231,7 @@ async fn spend_some(
         ..Default::default()
     };
     client.vouchers().undo_spend(undo).await.unwrap();
+    true
 }
 
 /// Every order is undone by two calls at once, and everything can be spent again.
