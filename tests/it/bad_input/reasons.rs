@@ -43,6 +43,7 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../people/approvals.rs"),
     ),
     ("people/reviews.rs", include_str!("../people/reviews.rs")),
+    ("signing/orders.rs", include_str!("../signing/orders.rs")),
     ("surface/pages.rs", include_str!("../surface/pages.rs")),
     ("surface.rs", include_str!("../surface.rs")),
 ];

@@ -50,19 +50,19 @@ fn vouchers() -> Vec<String> {
 
 /// How an app signs.
 #[derive(Clone)]
-struct Ink {
+pub(super) struct Ink {
     hash: MapHash,
     covers_associated: bool,
     key: &'static str,
     name: &'static str,
-    app_timestamp: String,
+    pub(super) app_timestamp: String,
     tsig_timestamp: String,
-    app_nonce: String,
-    tsig_nonce: String,
+    pub(super) app_nonce: String,
+    pub(super) tsig_nonce: String,
 }
 
 impl Ink {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hash: MapHash::Sha256,
             covers_associated: false,
@@ -75,7 +75,7 @@ impl Ink {
         }
     }
 
-    fn sign(&self, operation: &Operation<'_>) -> MapSignature {
+    pub(super) fn sign(&self, operation: &Operation<'_>) -> MapSignature {
         let rules = Rules {
             covers_associated: self.covers_associated,
             order_id_prefix: None,

@@ -3,6 +3,7 @@
 
 mod calls;
 mod map;
+mod orders;
 mod set;
 
 use hongbao::domain::id::AppId;
@@ -46,6 +47,11 @@ impl Ground {
                 pb::Permission::AppAdmin.into(),
                 pb::Permission::AudienceWrite.into(),
                 pb::Permission::AudienceRead.into(),
+                pb::Permission::VoucherRead.into(),
+                pb::Permission::VoucherGive.into(),
+                pb::Permission::VoucherSpend.into(),
+                pb::Permission::VoucherAdmin.into(),
+                pb::Permission::VoucherFund.into(),
             ],
             all_shops: true,
             ..Default::default()
