@@ -4,7 +4,7 @@
 //! out; a value of `0` is not (one well-known SDK drops it, and its signatures then differ).
 //! Red-packet endpoints know MD5 only; `sign_type` is not a parameter there.
 
-use md5::{Digest, Md5};
+use super::md5_hex;
 
 /// What a V2 message is signed over, before the key: every parameter except `sign` and except
 /// empty values, sorted by the bytes of its name, joined as `k=v&k=v`.
@@ -29,61 +29,19 @@ pub fn canonical(params: &[(&str, &str)]) -> String {
 
 /// The value of `sign`: 32 upper-case hexadecimal digits.
 pub fn md5_sign(params: &[(&str, &str)], key: &str) -> String {
-    let mut hex = String::with_capacity(32);
-    for byte in md5_digest(params, key) {
-        hex.push(hex_digit(byte >> 4));
-        hex.push(hex_digit(byte & 0x0f));
-    }
+    let mut hex = md5_hex::lower(&md5_digest(params, key));
+    hex.make_ascii_uppercase();
     hex
 }
 
-/// Whether `sign` is the signature of `params`. Hexadecimal of either case is the same bytes.
-///
-/// The comparison takes the same time wherever the first difference is, so that an answer's
-/// delay does not tell a forger how much of a guess was right.
+/// Whether `sign` is the signature of `params`, compared in constant time. Hexadecimal of either
+/// case is the same bytes.
 pub fn verify(params: &[(&str, &str)], key: &str, sign: &str) -> bool {
-    let Some(given) = decode_md5(sign) else {
-        return false;
-    };
-    same_bytes(&given, &md5_digest(params, key))
+    md5_hex::is(sign, &md5_digest(params, key))
 }
 
 fn md5_digest(params: &[(&str, &str)], key: &str) -> [u8; 16] {
-    let mut hash = Md5::new();
-    hash.update(canonical(params));
-    hash.update("&key=");
-    hash.update(key);
-    hash.finalize().into()
-}
-
-fn hex_digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16)
-        .unwrap_or('0')
-        .to_ascii_uppercase()
-}
-
-fn decode_md5(hex: &str) -> Option<[u8; 16]> {
-    let mut bytes = [0_u8; 16];
-    if hex.len() != 32 {
-        return None;
-    }
-    let mut digits = hex.chars();
-    for byte in &mut bytes {
-        let high = digits.next()?.to_digit(16)?;
-        let low = digits.next()?.to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(bytes)
-}
-
-/// Folds every difference before it looks at any of them; `black_box` keeps the optimiser from
-/// turning the fold into an early return.
-fn same_bytes(left: &[u8; 16], right: &[u8; 16]) -> bool {
-    let difference = left
-        .iter()
-        .zip(right)
-        .fold(0_u8, |found, (a, b)| std::hint::black_box(found | (a ^ b)));
-    difference == 0
+    md5_hex::digest(&[canonical(params).as_bytes(), b"&key=", key.as_bytes()])
 }
 
 #[cfg(test)]
