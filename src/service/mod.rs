@@ -11,4 +11,5 @@ pub mod identity;
 pub mod issue;
 pub mod pace;
 pub mod providers;
+pub mod remote_voucher;
 pub mod sampler;
