@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
-use crate::config::{Config, CredentialConfig};
+use crate::config::{Config, CredentialConfig, MapConfig, SignHash};
 use crate::domain::grant::{Grant, Permission, PrincipalKind, Shops};
 use crate::domain::id::ShopId;
+use crate::domain::machine::Protocol;
 use crate::domain::text::{Code, MchId};
 use crate::grpc::server::{self, Backend};
 use crate::http;
+use crate::provider::map::{self, AppKey, MapCredential};
 use crate::provider::{ApiKey, Credential, Identity as ClientIdentity, Timeouts, install_crypto};
 use crate::service::ask::Asker;
 use crate::service::dispatch::{self, Dispatcher};
@@ -32,10 +34,12 @@ use crate::service::halt::Halt;
 use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
-use crate::service::providers::Providers;
+use crate::service::providers::{Providers, Secrets};
 use crate::service::signing::Signatures;
 use crate::service::voucher::{StoredCodes, Vouchers};
 use crate::service::{sampler, sweep};
+use crate::signing::private::PrivateKey;
+use crate::signing::rsa::Hash;
 use crate::store::app::NewApp;
 use crate::store::crypt::{KeyFile, Keys};
 use crate::store::lock::{ProcessLock, sqlite_path};
@@ -326,20 +330,18 @@ fn providers(config: &Config) -> anyhow::Result<Providers> {
     };
     let mut credentials = Vec::with_capacity(config.credentials.len());
     for (name, raw) in &config.credentials {
-        let credential = credential(name, raw).with_context(|| format!("credentials.{name}"))?;
+        let secrets = secrets(name, raw).with_context(|| format!("credentials.{name}"))?;
         let shops = match &raw.shops {
             None => Shops::All,
             Some(ids) => Shops::Only(ids.iter().map(|id| ShopId(*id)).collect()),
         };
-        credentials.push((credential, shops));
+        credentials.push((secrets, shops));
     }
     Providers::new(credentials, timeouts)
 }
 
-fn credential(name: &str, raw: &CredentialConfig) -> anyhow::Result<Credential> {
+fn secrets(name: &str, raw: &CredentialConfig) -> anyhow::Result<Secrets> {
     Code::parse(name).context("the name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?;
-    let read =
-        |path: &PathBuf| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
     let key = match (&raw.api_key, &raw.api_key_file) {
         (Some(key), None) => key.clone(),
         (None, Some(path)) => String::from_utf8(read(path)?)?.trim().to_owned(),
@@ -353,24 +355,72 @@ fn credential(name: &str, raw: &CredentialConfig) -> anyhow::Result<Credential> 
         (None, None) => None,
         _ => anyhow::bail!("cert_file and key_file belong together"),
     };
-    let mch_id = MchId::parse(&raw.mch_id).context("mch_id must be 8 to 10 digits")?;
+    let ca_pem = raw.ca_file.as_ref().map(read).transpose()?;
+    let base_url = raw.base_url.trim_end_matches('/').to_owned();
+    if let Some(map) = &raw.map {
+        return Ok(Secrets::Map(MapCredential {
+            name: name.to_owned(),
+            base_url,
+            app_id: merchant(Protocol::Map, raw)?,
+            app_key: AppKey::parse(&key)
+                .context("an app's key has 1 to 128 printable characters without blanks")?,
+            sign_key: String::from_utf8(read(&map.sign_key_file)?)
+                .ok()
+                .and_then(|pem| PrivateKey::from_pem(&pem))
+                .context(
+                    "map.sign_key_file must hold an RSA private key, PEM, 2,048 to 4,096 bits",
+                )?,
+            options: map_options(map),
+            client_identity,
+            ca_pem,
+        }));
+    }
+    let mch_id = merchant(Protocol::WechatPayV2, raw)?;
     if let Some(pair) = &client_identity {
         crate::provider::check_identity(pair, &mch_id, crate::clock::wall())?;
     }
-    Ok(Credential {
+    Ok(Secrets::WechatPay(Credential {
         name: name.to_owned(),
-        base_url: raw.base_url.trim_end_matches('/').to_owned(),
+        base_url,
         mch_id,
         api_key: ApiKey::parse(&key).context("an API key has 32 characters")?,
         client_identity,
-        ca_pem: raw.ca_file.as_ref().map(read).transpose()?,
-    })
+        ca_pem,
+    }))
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn merchant(protocol: Protocol, raw: &CredentialConfig) -> anyhow::Result<MchId> {
+    protocol
+        .merchant(&raw.mch_id)
+        .with_context(|| format!("mch_id must be {}", protocol.merchant_rule()))
+}
+
+fn map_options(raw: &MapConfig) -> map::Options {
+    map::Options {
+        prefixes: map::Prefixes {
+            give: raw.give_prefix.clone(),
+            query: raw.query_prefix.clone(),
+            spend: raw.spend_prefix.clone(),
+            undo: raw.undo_prefix.clone(),
+        },
+        hash: match raw.sign_hash {
+            SignHash::Sha1 => Hash::Sha1,
+            SignHash::Sha256 => Hash::Sha256,
+            SignHash::Md5 => Hash::Md5,
+        },
+        signs_associated: raw.signs_associated,
+        refusals: raw.refusals.iter().cloned().collect(),
+    }
 }
 
 /// Packets of an account whose credential is not here wait; say so at the start.
 async fn warn_of_strangers(store: &Store, providers: &Providers) -> anyhow::Result<()> {
     for account in store.all_accounts().await? {
-        if account.enabled && providers.of(&account).is_none() {
+        if account.enabled && !providers.knows(&account) {
             tracing::warn!(
                 account_id = account.id.0,
                 credential = %account.credential,

@@ -107,9 +107,10 @@ pub struct CredentialConfig {
     /// Where the provider is.
     #[serde(default = "wechat_pay")]
     pub base_url: String,
-    /// The merchant id.
+    /// The merchant id; of a voucher platform the app id.
     pub mch_id: String,
-    /// The API key, 32 characters; or the file that holds it.
+    /// The API key, 32 characters, or a voucher platform's app key; or the file that
+    /// holds it.
     #[serde(default, serialize_with = "hidden")]
     pub api_key: Option<String>,
     /// The file that holds the API key.
@@ -128,6 +129,57 @@ pub struct CredentialConfig {
     /// The shops that may pay with it; left out: all.
     #[serde(default)]
     pub shops: Option<Vec<i64>>,
+    /// What makes it an app at a MAP voucher platform (seed 002); left out: a merchant of
+    /// WeChat Pay.
+    #[serde(default)]
+    pub map: Option<MapConfig>,
+}
+
+/// An app at a MAP voucher platform.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapConfig {
+    /// The app's RSA private key, PEM: it signs orders (tsig).
+    pub sign_key_file: PathBuf,
+    /// What its signature hashes with, as the platform has it: sha1, sha256 or md5.
+    #[serde(default)]
+    pub sign_hash: SignHash,
+    /// What stands in front of /redPaper/give.
+    #[serde(default = "gateway")]
+    pub give_prefix: String,
+    /// What stands in front of /redPaper/query.
+    #[serde(default)]
+    pub query_prefix: String,
+    /// What stands in front of /redPaper/spend.
+    #[serde(default = "gateway")]
+    pub spend_prefix: String,
+    /// What stands in front of /redPaper/undo.
+    #[serde(default = "gateway")]
+    pub undo_prefix: String,
+    /// Whether the platform signs associatedOrderId too.
+    #[serde(default)]
+    pub signs_associated: bool,
+    /// The error codes with which the platform refuses before anything happens. No other
+    /// code proves anything: what it leaves in doubt is looked up in the person's list.
+    #[serde(default)]
+    pub refusals: Vec<String>,
+}
+
+/// What an RSA signature hashes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignHash {
+    /// SHA-1, as certificates of 2015 have it.
+    #[default]
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// MD5.
+    Md5,
+}
+
+fn gateway() -> String {
+    "/gw".to_owned()
 }
 
 fn wechat_pay() -> String {
@@ -272,6 +324,12 @@ impl Config {
             "dispatcher.concurrency must be positive"
         );
         anyhow::ensure!(self.clock.scale > 0, "clock.scale must be positive");
+        for (name, credential) in &self.credentials {
+            anyhow::ensure!(
+                credential.map.is_none() || credential.base_url != wechat_pay(),
+                "credentials.{name}.base_url must say where the voucher platform is"
+            );
+        }
         if self.clock.scale > 1 {
             for (name, credential) in &self.credentials {
                 anyhow::ensure!(
@@ -391,6 +449,20 @@ mod tests {
         ] {
             assert!(with(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_voucher_platform_has_an_address_and_the_defaults_of_the_seed() {
+        let with = |url: &str| {
+            load(&format!(
+                "[credentials.oil]\nmch_id = \"zjhtwallet\"\n{url}[credentials.oil.map]\nsign_key_file = \"app.key\""
+            ))
+        };
+        assert!(with("").is_err());
+        let config = with("base_url = \"https://map.example\"\n").unwrap();
+        let map = config.credentials["oil"].map.clone().unwrap();
+        assert_eq!((&*map.give_prefix, &*map.query_prefix), ("/gw", ""));
+        assert_eq!(map.sign_hash, SignHash::Sha1);
     }
 
     #[test]

@@ -184,6 +184,7 @@ fn config(folder: &std::path::Path, simulator: &Simulator) -> Config {
         key_file: None,
         ca_file: None,
         shops: None,
+        map: None,
     };
     config
         .credentials

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::signing::rsa::{Hash, PublicKey};
 use crate::simulator::{
-    self, Config, Fault, FaultTable, Limits, Merchant, Simulator, TlsFiles, make_certs,
+    self, Config, Fault, FaultTable, Limits, MapConfig, Merchant, Simulator, TlsFiles, make_certs,
 };
 
 /// A key on its way in, which no debug output shows.
@@ -115,6 +116,15 @@ pub struct SimulateArgs {
     /// Demand a client certificate signed by this authority, PEM.
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     client_ca: Option<PathBuf>,
+    /// Serve the voucher platform of seed 002 too: /gw/redPaper/give and its siblings.
+    #[arg(long)]
+    map: bool,
+    /// Check its orders' signatures (tsig) with the app's public key or certificate, PEM.
+    #[arg(long, requires = "map", value_name = "FILE")]
+    map_public_key: Option<PathBuf>,
+    /// What those signatures hash with.
+    #[arg(long, requires = "map", default_value = "sha1", value_parser = ["sha1", "sha256", "md5"])]
+    map_hash: String,
     /// Write an authority, a server pair and a merchant pair there, and exit.
     #[arg(long, value_name = "DIR")]
     make_certs: Option<PathBuf>,
@@ -166,6 +176,14 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         }),
         _ => None,
     };
+    let map = match args.map {
+        true => Some(map(
+            args.seed,
+            args.map_public_key.as_deref(),
+            &args.map_hash,
+        )?),
+        false => None,
+    };
     Ok(Config {
         listen: args.listen,
         admin_listen: args.admin_listen,
@@ -189,7 +207,24 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         latency: Duration::from_millis(args.latency_ms),
         hold: Duration::from_millis(args.hold_ms),
         tls,
+        map,
     })
+}
+
+fn map(seed: u64, public_key: Option<&Path>, hash: &str) -> anyhow::Result<MapConfig> {
+    let mut map = MapConfig::from_seed(seed);
+    if let Some(path) = public_key {
+        let pem =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let key = PublicKey::from_pem(&pem);
+        map.public_key = Some(key.context("no RSA public key of 2,048 to 4,096 bits")?);
+    }
+    map.hash = match hash {
+        "sha256" => Hash::Sha256,
+        "md5" => Hash::Md5,
+        _ => Hash::Sha1,
+    };
+    Ok(map)
 }
 
 fn faults(flags: &[String]) -> anyhow::Result<FaultTable> {
@@ -219,6 +254,14 @@ fn faults(flags: &[String]) -> anyhow::Result<FaultTable> {
 fn introduce(simulator: &Simulator) -> anyhow::Result<()> {
     let merchant = simulator.merchant();
     let admin = simulator.admin_url();
+    let map = simulator.map().map(|map| {
+        let key = map.app_key.as_deref().unwrap_or("");
+        [
+            format!("map_app_id={}", map.app_id),
+            format!("map_app_key={key}"),
+        ]
+    });
+    say(&map.into_iter().flatten().collect::<Vec<_>>())?;
     say(&[
         format!("mch_id={}", merchant.mch_id),
         format!("api_key={}", merchant.api_key),

@@ -1,10 +1,11 @@
 //! What a provider account allows.
 
 use super::error::{Error, Reason, Result};
+use super::id::AccountId;
 use super::machine::Protocol;
 use super::money::Fen;
 use super::packet::Capability;
-use super::text::Texts;
+use super::text::{MchId, Texts};
 
 /// WeChat Pay's default bounds of one packet, in fen (document 4011974053): outside
 /// of them a scene is needed.
@@ -12,7 +13,8 @@ pub const SCENE_FREE: std::ops::RangeInclusive<Fen> = Fen(100)..=Fen(20_000);
 
 impl Protocol {
     /// Every protocol with its name in requests, rows and metrics.
-    pub const ALL: [(&'static str, Self); 1] = [("wechat_pay_v2", Self::WechatPayV2)];
+    pub const ALL: [(&'static str, Self); 2] =
+        [("wechat_pay_v2", Self::WechatPayV2), ("map", Self::Map)];
 
     /// The protocol of a name.
     #[must_use]
@@ -28,6 +30,34 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Self::WechatPayV2 => "wechat_pay_v2",
+            Self::Map => "map",
+        }
+    }
+
+    /// Whether red packets are paid through it; else it gives vouchers.
+    #[must_use]
+    pub fn pays_packets(self) -> bool {
+        match self {
+            Self::WechatPayV2 => true,
+            Self::Map => false,
+        }
+    }
+
+    /// The merchant of a name: an app's id where the protocol has apps.
+    #[must_use]
+    pub fn merchant(self, raw: &str) -> Option<MchId> {
+        match self {
+            Self::WechatPayV2 => MchId::parse(raw),
+            Self::Map => MchId::of_app(raw),
+        }
+    }
+
+    /// What a merchant's name looks like, for people.
+    #[must_use]
+    pub fn merchant_rule(self) -> &'static str {
+        match self {
+            Self::WechatPayV2 => "8 to 10 digits",
+            Self::Map => "the app id: 1 to 64 characters of [A-Za-z0-9_.:-]",
         }
     }
 }
@@ -39,7 +69,27 @@ impl Protocol {
     pub fn capabilities(self) -> Vec<Capability> {
         match self {
             Self::WechatPayV2 => vec![Capability::MiniProgram],
+            Self::Map => Vec::new(),
         }
+    }
+}
+
+/// Whether red packets may be paid through an account.
+///
+/// # Errors
+/// PROVIDER_CAPABILITY: it is one that gives vouchers.
+pub fn pays_packets(account: AccountId, protocol: Option<Protocol>) -> Result<()> {
+    match protocol {
+        Some(protocol) if !protocol.pays_packets() => Err(Error::new(
+            Reason::ProviderCapability,
+            format!(
+                "account {account} speaks {}, which gives vouchers and pays no red packets; take one of WeChat Pay",
+                protocol.name()
+            ),
+        )
+        .fact("account_id", account)
+        .fact("capability", "RED_PACKET")),
+        _ => Ok(()),
     }
 }
 

@@ -26,6 +26,8 @@ use super::time::Timestamp;
 pub enum Protocol {
     /// WeChat Pay V2 cash red packets: `sendredpack` and `gethbinfo`.
     WechatPayV2,
+    /// MAP, a voucher platform (seed 002). It gives vouchers and pays no packets.
+    Map,
 }
 
 /// What a provider's state does to ours.
@@ -46,6 +48,8 @@ pub enum Resolution {
 pub fn resolve(protocol: Protocol, theirs: ProviderState, ours: State) -> Resolution {
     match protocol {
         Protocol::WechatPayV2 => resolve_wechat_pay_v2(theirs, ours),
+        // It knows of no packet; whoever claims a state of one is wrong.
+        Protocol::Map => Resolution::Contradiction,
     }
 }
 

@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod packet;
 pub mod plan;
 pub mod quota;
+pub mod remote_voucher;
 pub mod review;
 pub mod role;
 pub mod schedule;

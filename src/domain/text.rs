@@ -41,7 +41,8 @@ names! {
     Uid: |s| within(s, 1, 64, |b| b.is_ascii_graphic()),
     /// An appid: 1 to 32 of `[A-Za-z0-9_-]` (sendredpack: `wxappid`).
     Appid: |s| within(s, 1, 32, is_token_byte),
-    /// A merchant id: 8 to 10 digits (sendredpack: `mch_id`).
+    /// A merchant id: 8 to 10 digits (sendredpack: `mch_id`). Where a protocol has apps instead
+    /// of merchants it is an app's id: [`MchId::of_app`].
     MchId: |s| within(s, 8, 10, |b| b.is_ascii_digit()),
     /// The caller's number of a voucher order: 1 to 128 bytes, no blanks at its ends, no
     /// hidden characters (seed 002: `appOrderId`).
@@ -56,6 +57,14 @@ impl RequestId {
     #[must_use]
     pub fn of_order(number: &OrderNo) -> Self {
         Self(number.0.clone())
+    }
+}
+
+impl MchId {
+    /// An app's id at a voucher platform (seed 002: `appId`): 1 to 64 of `[A-Za-z0-9_.:-]`.
+    #[must_use]
+    pub fn of_app(raw: &str) -> Option<Self> {
+        within(raw, 1, 64, is_name_byte).then(|| Self(raw.to_owned()))
     }
 }
 

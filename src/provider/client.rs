@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use reqwest::{Certificate, Response, Url};
 
-use super::{Credential, HttpReply, HttpRequest, tls};
+use super::{HttpReply, HttpRequest, Identity, tls};
 use crate::domain::outcome::Cause;
 
 /// More than any reply has; what is larger is not read to its end.
@@ -41,6 +41,17 @@ impl Default for Timeouts {
             total: Duration::from_secs(15),
         }
     }
+}
+
+/// Where a provider is, and by what both sides know each other.
+#[derive(Debug)]
+pub(super) struct Endpoint<'a> {
+    /// The credential's name in the configuration.
+    pub(super) name: &'a str,
+    pub(super) base_url: &'a str,
+    pub(super) client_identity: Option<&'a Identity>,
+    /// The only authorities that are trusted; without it, those of the system.
+    pub(super) ca_pem: Option<&'a [u8]>,
 }
 
 /// Why there is no reply to read.
@@ -81,12 +92,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(credential: &Credential, timeouts: Timeouts) -> anyhow::Result<Self> {
+    pub(super) fn new(endpoint: &Endpoint<'_>, timeouts: Timeouts) -> anyhow::Result<Self> {
         // Without it the builder below does not fail, it panics.
         tls::install_crypto();
-        let name = &credential.name;
-        let base = base(&credential.base_url)
-            .with_context(|| format!("base_url of credential {name:?}"))?;
+        let name = endpoint.name;
+        let base =
+            base(endpoint.base_url).with_context(|| format!("base_url of credential {name:?}"))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the one place that builds a client"
@@ -102,7 +113,7 @@ impl Client {
             .http1_only()
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_SIZE);
-        if let Some(pem) = &credential.ca_pem {
+        if let Some(pem) = endpoint.ca_pem {
             let authorities = Certificate::from_pem_bundle(pem)
                 .with_context(|| format!("authorities of credential {name:?}"))?;
             ensure!(
@@ -111,7 +122,7 @@ impl Client {
             );
             builder = builder.tls_certs_only(authorities);
         }
-        if let Some(identity) = &credential.client_identity {
+        if let Some(identity) = endpoint.client_identity {
             let pem = [&*identity.cert_pem, b"\n", &*identity.key_pem].concat();
             let identity = reqwest::Identity::from_pem(&pem)
                 .with_context(|| format!("client certificate of credential {name:?}"))?;

@@ -6,16 +6,22 @@
 //! one HTTP client, in `client`, says what a broken exchange proves, and no protocol can say it
 //! otherwise: a time-out taken for a refusal is a second payment.
 //!
-//! A new protocol is one file, and one line in [`codec`].
+//! A new protocol is one file, and one line in [`codec`]. A platform that gives vouchers
+//! instead of paying packets has a door of another shape: [`VoucherPlatform`].
 
 mod client;
 mod credential;
+pub mod map;
 mod tls;
+mod voucher;
 mod wechat_pay_v2;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use anyhow::Context as _;
 
 use crate::clock;
 use crate::domain::Fen;
@@ -25,11 +31,12 @@ use crate::domain::packet::{Kind, RiskInfo};
 use crate::domain::status_reply::StatusReply;
 use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
 
-use client::{Client, Failure};
+use client::{Client, Endpoint, Failure};
 
 pub use client::Timeouts;
 pub use credential::{ApiKey, Credential, Identity};
 pub use tls::{check_identity, install_crypto};
+pub use voucher::VoucherPlatform;
 
 /// All that a provider sees of a packet. It is fixed before the first byte leaves and never
 /// changes for its number: the provider takes other parameters for another order.
@@ -62,7 +69,7 @@ pub struct HttpRequest {
     /// The provider's name for the call: `sendredpack`.
     pub call: &'static str,
     /// Below the account's base URL, with a slash in front.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// The value of the header of this name.
     pub content_type: &'static str,
     /// Holds an openid and a signature: for the wire and the encrypted record alone.
@@ -107,11 +114,12 @@ pub trait Codec: Send + Sync + fmt::Debug {
     fn describe(&self, reply: &HttpReply) -> Option<StatusReply>;
 }
 
-/// The codec of a protocol.
+/// The codec of a protocol that pays red packets.
 #[must_use]
-pub fn codec(protocol: Protocol) -> &'static dyn Codec {
+pub fn codec(protocol: Protocol) -> Option<&'static dyn Codec> {
     match protocol {
-        Protocol::WechatPayV2 => &wechat_pay_v2::WechatPayV2,
+        Protocol::WechatPayV2 => Some(&wechat_pay_v2::WechatPayV2),
+        Protocol::Map => None,
     }
 }
 
@@ -171,9 +179,16 @@ impl Provider {
         timeouts: Timeouts,
     ) -> anyhow::Result<Self> {
         let merchant = Arc::new((credential.mch_id.clone(), credential.api_key.clone()));
-        let client = Client::new(credential, timeouts)?;
+        let endpoint = Endpoint {
+            name: &credential.name,
+            base_url: &credential.base_url,
+            client_identity: credential.client_identity.as_ref(),
+            ca_pem: credential.ca_pem.as_deref(),
+        };
+        let client = Client::new(&endpoint, timeouts)?;
+        let codec = codec(protocol);
         Ok(Self {
-            codec: codec(protocol),
+            codec: codec.with_context(|| format!("{} pays no red packets", protocol.name()))?,
             client,
             merchant,
         })
@@ -218,32 +233,47 @@ impl Provider {
         request: HttpRequest,
         read: impl FnOnce(&HttpReply) -> T,
     ) -> Said<T> {
-        let begun = clock::monotonic();
-        let (mut http_status, mut response) = (None, None);
         // Another merchant's key would be answered SIGN_ERROR, and a query NOT_FOUND.
-        let outcome = if payment.mch_id != self.merchant.0 {
-            Failure::WrongMerchant.into()
-        } else {
-            match self.client.post(&request).await {
-                Ok(reply) => {
-                    let outcome = read(&reply);
-                    (http_status, response) = (Some(reply.status), Some(reply.body));
-                    outcome
-                }
-                Err(broken) => {
-                    (http_status, response) = (broken.status, broken.body);
-                    broken.failure.into()
-                }
-            }
-        };
-        Said {
-            outcome,
-            call: request.call,
-            request: request.body,
-            response,
-            http_status,
-            duration: begun.elapsed(),
+        if payment.mch_id != self.merchant.0 {
+            return Said {
+                request: request.body,
+                ..unsent(request.call, Failure::WrongMerchant)
+            };
         }
+        exchange(&self.client, request, read).await
+    }
+}
+
+/// One exchange, and everything that is to be recorded of it.
+async fn exchange<T: From<Failure>>(
+    client: &Client,
+    request: HttpRequest,
+    read: impl FnOnce(&HttpReply) -> T,
+) -> Said<T> {
+    let begun = clock::monotonic();
+    let (outcome, http_status, response) = match client.post(&request).await {
+        Ok(reply) => (read(&reply), Some(reply.status), Some(reply.body)),
+        Err(broken) => (broken.failure.into(), broken.status, broken.body),
+    };
+    Said {
+        outcome,
+        call: request.call,
+        request: request.body,
+        response,
+        http_status,
+        duration: begun.elapsed(),
+    }
+}
+
+/// What is recorded of a request that was not made.
+fn unsent<T: From<Failure>>(call: &'static str, failure: Failure) -> Said<T> {
+    Said {
+        outcome: failure.into(),
+        call,
+        request: Vec::new(),
+        response: None,
+        http_status: None,
+        duration: Duration::ZERO,
     }
 }
 
@@ -292,7 +322,7 @@ mod tests {
         };
         let request = HttpRequest {
             call: "c",
-            path: "/",
+            path: "/".into(),
             content_type: "text/xml",
             body: body.clone(),
         };

@@ -158,7 +158,7 @@ fn signed(
     let body = xml::write(&[fields, &[("sign", &sign)]].concat());
     HttpRequest {
         call,
-        path,
+        path: path.into(),
         content_type: "text/xml; charset=utf-8",
         body,
     }

@@ -13,6 +13,7 @@ pub mod issue;
 pub mod map_signature;
 pub mod pace;
 pub mod providers;
+pub mod remote_voucher;
 pub mod sampler;
 pub mod signing;
 pub mod sweep;

@@ -10,14 +10,44 @@ use crate::domain::id::ShopId;
 use crate::domain::machine::Protocol;
 use crate::domain::text::{Code, MchId};
 use crate::domain::{Error, Reason, Result};
+use crate::provider::map::{MapCredential, MapPlatform};
 use crate::provider::{Credential, Provider, Timeouts};
 use crate::store::entity::provider_account;
+
+/// What a name of the configuration stands for.
+#[derive(Clone, Debug)]
+pub enum Secrets {
+    /// A merchant of WeChat Pay.
+    WechatPay(Credential),
+    /// An app at a MAP platform.
+    Map(MapCredential),
+}
+
+/// Whom a credential opens the door to.
+#[derive(Debug)]
+enum Door {
+    WechatPay(Provider),
+    Map(MapPlatform),
+}
 
 #[derive(Debug)]
 struct Entry {
     mch_id: MchId,
     shops: Shops,
-    provider: Provider,
+    door: Door,
+}
+
+impl Entry {
+    fn protocol(&self) -> Protocol {
+        match self.door {
+            Door::WechatPay(_) => Protocol::WechatPayV2,
+            Door::Map(_) => Protocol::Map,
+        }
+    }
+
+    fn is_of(&self, protocol: &str, mch_id: &MchId) -> bool {
+        self.protocol().name() == protocol && self.mch_id == *mch_id
+    }
 }
 
 /// The providers that can be spoken to, by the name of their credential.
@@ -31,31 +61,47 @@ impl Providers {
     ///
     /// # Errors
     /// A certificate or key that cannot be used, with the name of its credential.
-    pub fn new(credentials: Vec<(Credential, Shops)>, timeouts: Timeouts) -> anyhow::Result<Self> {
+    pub fn new(credentials: Vec<(Secrets, Shops)>, timeouts: Timeouts) -> anyhow::Result<Self> {
         let mut by_name = BTreeMap::new();
-        for (credential, shops) in credentials {
-            let provider = Provider::new(Protocol::WechatPayV2, &credential, timeouts)
-                .map_err(|error| error.context(format!("credentials.{}", credential.name)))?;
-            let entry = Entry {
-                mch_id: credential.mch_id.clone(),
-                shops,
-                provider,
+        for (secrets, shops) in credentials {
+            let (name, mch_id, door) = match &secrets {
+                Secrets::WechatPay(credential) => (
+                    &credential.name,
+                    &credential.mch_id,
+                    Provider::new(Protocol::WechatPayV2, credential, timeouts).map(Door::WechatPay),
+                ),
+                Secrets::Map(credential) => (
+                    &credential.name,
+                    &credential.app_id,
+                    MapPlatform::new(credential, timeouts).map(Door::Map),
+                ),
             };
-            by_name.insert(credential.name.clone(), entry);
+            let entry = Entry {
+                mch_id: mch_id.clone(),
+                shops,
+                door: door.map_err(|error| error.context(format!("credentials.{name}")))?,
+            };
+            by_name.insert(name.clone(), entry);
         }
         Ok(Self { by_name })
     }
 
-    /// Whether a credential is there for a merchant and shops.
+    /// Whether a credential is there for a merchant of a protocol and shops.
     ///
     /// # Errors
-    /// CREDENTIAL_NOT_CONFIGURED; which of the three is wrong is in the server's
+    /// CREDENTIAL_NOT_CONFIGURED; which of the four is wrong is in the server's
     /// log, not in the answer.
-    pub fn check(&self, name: &Code, mch_id: &MchId, shops: &[ShopId]) -> Result<()> {
+    pub fn check(
+        &self,
+        name: &Code,
+        protocol: &str,
+        mch_id: &MchId,
+        shops: &[ShopId],
+    ) -> Result<()> {
         let refusal = || {
             Error::new(
                 Reason::CredentialNotConfigured,
-                format!("the configuration has no [credentials.{name}] with this mch_id that allows these shops; the server's log says which of the three is wrong"),
+                format!("the configuration has no [credentials.{name}] of this protocol with this mch_id that allows these shops; the server's log says which of the four is wrong"),
             )
             .fact("credential", name)
         };
@@ -67,17 +113,43 @@ impl Providers {
             Shops::All => true,
             Shops::Only(only) => shops.iter().all(|shop| only.contains(shop)),
         };
-        if entry.mch_id != *mch_id || !allowed {
-            tracing::info!(credential = %name, same_merchant = entry.mch_id == *mch_id, allowed, "refused: the credential does not fit");
+        if !entry.is_of(protocol, mch_id) || !allowed {
+            tracing::info!(credential = %name, protocol = entry.protocol().name(), same_merchant = entry.mch_id == *mch_id, allowed, "refused: the credential does not fit");
             return Err(refusal());
         }
         Ok(())
     }
 
-    /// The client of an account; nothing if its credential is not configured here.
+    /// The client that pays red packets for an account; nothing if the account gives
+    /// vouchers, or its credential is not configured here.
     #[must_use]
     pub fn of(&self, account: &provider_account::Model) -> Option<Provider> {
+        match &self.entry_of(account)?.door {
+            Door::WechatPay(provider) => Some(provider.clone()),
+            Door::Map(_) => None,
+        }
+    }
+
+    /// The voucher platform of an account; nothing if the account pays red packets, or its
+    /// credential is not configured here.
+    #[must_use]
+    pub fn platform_of(&self, account: &provider_account::Model) -> Option<MapPlatform> {
+        match &self.entry_of(account)?.door {
+            Door::Map(platform) => Some(platform.clone()),
+            Door::WechatPay(_) => None,
+        }
+    }
+
+    /// Whether the credential of an account is configured here.
+    #[must_use]
+    pub fn knows(&self, account: &provider_account::Model) -> bool {
+        self.entry_of(account).is_some()
+    }
+
+    fn entry_of(&self, account: &provider_account::Model) -> Option<&Entry> {
         let entry = self.by_name.get(account.credential.as_str())?;
-        (entry.mch_id == account.mch_id).then(|| entry.provider.clone())
+        entry
+            .is_of(&account.protocol, &account.mch_id)
+            .then_some(entry)
     }
 }

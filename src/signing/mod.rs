@@ -8,5 +8,6 @@
 pub mod call;
 pub mod map;
 pub mod md5_hex;
+pub mod private;
 pub mod rsa;
 pub mod wechat_v2;

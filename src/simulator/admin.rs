@@ -17,6 +17,7 @@ use super::chaos::FaultTable;
 use super::clock;
 use super::engine::Engine;
 use super::fault::Fault;
+use super::map::{MapBook, MapFaults};
 
 type Refused = (StatusCode, String);
 
@@ -27,6 +28,8 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .route("/_sim/balance", post(fund))
         .route("/_sim/faults", get(faults).post(set_faults))
         .route("/_sim/limits", get(limits))
+        .route("/_sim/map/books", get(map_books))
+        .route("/_sim/map/faults", get(map_faults).post(set_map_faults))
         .with_state(engine)
 }
 
@@ -85,6 +88,30 @@ async fn set_faults(
     let changed = engine.set_faults(change);
     changed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok(Json(engine.faults()))
+}
+
+/// The vouchers that the platform gave, what became of them, and how often it was asked.
+async fn map_books(State(engine): State<Arc<Engine>>) -> Json<MapBook> {
+    Json(engine.books.map())
+}
+
+async fn map_faults(State(engine): State<Arc<Engine>>) -> Result<Json<MapFaults>, Refused> {
+    let map = engine.map.as_ref().ok_or_else(no_platform)?;
+    Ok(Json(map.faults()))
+}
+
+async fn set_map_faults(
+    State(engine): State<Arc<Engine>>,
+    Json(faults): Json<MapFaults>,
+) -> Result<Json<MapFaults>, Refused> {
+    let map = engine.map.as_ref().ok_or_else(no_platform)?;
+    map.set_faults(faults);
+    Ok(Json(map.faults()))
+}
+
+fn no_platform() -> Refused {
+    let text = "no voucher platform was started".to_owned();
+    (StatusCode::NOT_FOUND, text)
 }
 
 async fn limits(State(engine): State<Arc<Engine>>) -> Json<Value> {

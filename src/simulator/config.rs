@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::chaos::FaultTable;
 use super::draw;
+use super::map::MapConfig;
 
 /// The one merchant that a simulator serves.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,6 +114,8 @@ pub struct Config {
     /// How long a connection is held, in real time, by the TIMEOUT faults.
     pub hold: Duration,
     pub tls: Option<TlsFiles>,
+    /// The voucher platform of seed 002, served at the same address if it is there.
+    pub map: Option<MapConfig>,
 }
 
 impl Default for Config {
@@ -134,6 +137,7 @@ impl Default for Config {
             latency: Duration::ZERO,
             hold: Duration::from_secs(40),
             tls: None,
+            map: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::fault::{Answer, Echo, Fault, Keep};
 use super::fields::Kind;
 use super::ids;
 use super::limits::Gate;
+use super::map::Platform;
 use super::plan::{self, Odds};
 use super::reply::{self, Refusal};
 use super::request::{self, Query, Send};
@@ -29,6 +30,7 @@ const QUERY_WINDOW_MS: i64 = 30 * DAY_MS;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     Xml(String),
+    Json(String),
     Half(String),
     Html502,
     Garbage,
@@ -46,9 +48,13 @@ impl Wire {
         match self {
             Self::Xml(xml) => Self::Xml(reply::signed(xml, api_key)),
             Self::Half(xml) => Self::Half(reply::signed(xml, api_key)),
-            Self::Html502 | Self::Garbage | Self::Huge | Self::Dtd | Self::Hold | Self::Reset => {
-                self
-            }
+            Self::Json(_)
+            | Self::Html502
+            | Self::Garbage
+            | Self::Huge
+            | Self::Dtd
+            | Self::Hold
+            | Self::Reset => self,
         }
     }
 }
@@ -62,6 +68,8 @@ pub(super) struct Engine {
     odds: Odds,
     pub(super) gate: Gate,
     max_shares: u32,
+    /// The voucher platform, if there is one.
+    pub(super) map: Option<Platform>,
 }
 
 /// The outcome of a decision, before a fault garbles it.
@@ -75,6 +83,7 @@ impl Engine {
         odds: Odds,
         gate: Gate,
         max_shares: u32,
+        map: Option<Platform>,
     ) -> Self {
         Self {
             merchant,
@@ -83,6 +92,7 @@ impl Engine {
             odds,
             gate,
             max_shares,
+            map,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The provider's side of the protocols, for tests, the demo and newcomers: WeChat Pay V2 red
-//! packets with faults on demand and with books of its own.
+//! packets and seed 002's vouchers, with faults on demand and with books of its own.
 //!
 //! It imports `signing`, which foreign vectors pin, and nothing else of ours: no domain type, no
 //! provider client. A mistake in the client would otherwise be answered by the same mistake here,
@@ -14,6 +14,7 @@
 //! | `limits` | requests per second, and how often a limit refused |
 //! | `fault`, `chaos`, `draw` | what goes wrong, and when |
 //! | `plan`, `share`, `ids`, `clock` | what becomes of an order, in simulated time |
+//! | `map` | the voucher platform of seed 002: JSON, its own faults, the same books |
 //! | `books` | who was paid, on disk before the reply leaves |
 //! | `certs` | certificates for trying TLS |
 
@@ -29,6 +30,7 @@ mod fault;
 mod fields;
 mod ids;
 mod limits;
+mod map;
 mod plan;
 mod reply;
 mod request;
@@ -53,6 +55,7 @@ pub use certs::{CertFiles, CertsError, make_certs};
 pub use chaos::{Call, FaultTable, FaultTableError};
 pub use config::{Config, Limits, Merchant, TlsFiles};
 pub use fault::{Fault, Spec};
+pub use map::{MapBook, MapCall, MapConfig, MapFault, MapFaults, MapProduct, MapSpend, MapVoucher};
 pub use tls::TlsError;
 
 use engine::Engine;
@@ -143,6 +146,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         odds,
         limits::Gate::new(config.limits),
         config.max_shares,
+        config.map.map(|map| map::Platform::new(map, config.seed)),
     );
     let engine = Arc::new(engine);
     let stop = CancellationToken::new();
@@ -209,6 +213,18 @@ impl Simulator {
 
     pub fn merchant(&self) -> &Merchant {
         &self.engine.merchant
+    }
+
+    /// What the voucher platform was started with, if there is one.
+    pub fn map(&self) -> Option<&MapConfig> {
+        self.engine.map.as_ref().map(map::Platform::config)
+    }
+
+    /// Replaces the voucher platform's faults.
+    pub fn set_map_faults(&self, faults: MapFaults) {
+        if let Some(map) = &self.engine.map {
+            map.set_faults(faults);
+        }
     }
 
     pub fn books(&self) -> &Books {

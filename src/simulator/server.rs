@@ -145,11 +145,17 @@ impl Provider {
             return Ok(wire::too_large());
         };
         let path = head.uri.path();
+        let platform = self.engine.map.as_ref();
+        let voucher_call = platform.and_then(|map| Some((map, map.call_at(path)?)));
         let wire = match (head.method, Kind::at(path)) {
             (Method::POST, Some(kind)) => self.engine.send(kind, &body, peer).await,
             (Method::POST, None) if path == "/mmpaymkttransfers/gethbinfo" => {
                 self.engine.query(&body, peer).await
             }
+            (Method::POST, None) => match voucher_call {
+                Some((map, call)) => map.answer(&self.engine.books, call, &body).await,
+                None => return Ok(wire::not_found()),
+            },
             _ => return Ok(wire::not_found()),
         };
         if !self.latency.is_zero() {

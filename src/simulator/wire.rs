@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::Wire;
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
 const HUGE: usize = 2 * 1024 * 1024;
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
@@ -43,6 +44,7 @@ pub(super) async fn render(
 ) -> Result<Response<Body>, Cut> {
     match wire {
         Wire::Xml(xml) => Ok(reply(StatusCode::OK, XML, xml)),
+        Wire::Json(json) => Ok(reply(StatusCode::OK, JSON, json)),
         Wire::Half(xml) => Ok(half(xml)),
         Wire::Html502 => Ok(reply(StatusCode::BAD_GATEWAY, HTML, BAD_GATEWAY)),
         Wire::Garbage => Ok(reply(StatusCode::OK, XML, GARBAGE)),

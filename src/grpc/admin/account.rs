@@ -20,6 +20,8 @@ const APPIDS_MAX: usize = 20;
 const RATE_MAX: i64 = 10_000;
 /// A packet at most, in fen; WeChat Pay allows no account more than this.
 const AMOUNT_MAX: i64 = 10_000_000;
+/// Why some fields are not for an account that gives vouchers.
+const OF_PACKETS: &str = "is for accounts that pay red packets";
 
 pub(super) async fn create_account(
     backend: &Backend,
@@ -39,7 +41,7 @@ pub(super) async fn create_account(
     let (call, new) = fields.finish(call.zip(new))?;
     backend
         .providers
-        .check(&new.credential, &new.mch_id, &new.shops)?;
+        .check(&new.credential, new.protocol, &new.mch_id, &new.shops)?;
     let done = backend.store.create_account(call, new).await?;
     backend.wake.notify_waiters();
     Ok(pb::CreateProviderAccountResponse {
@@ -54,14 +56,19 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         "protocol",
         Protocol::parse,
         Reason::EnumUnknown,
-        "\"wechat_pay_v2\"",
+        "\"wechat_pay_v2\" or \"map\"",
     );
+    let known = protocol.unwrap_or(Protocol::WechatPayV2);
+    let merchant = match known {
+        Protocol::WechatPayV2 => MchId::parse,
+        Protocol::Map => MchId::of_app,
+    };
     let mch_id = fields.name(
         &r.mch_id,
         "mch_id",
-        MchId::parse,
+        merchant,
         Reason::IdInvalid,
-        "8 to 10 digits",
+        known.merchant_rule(),
     );
     let credential = fields.name(
         &r.credential,
@@ -70,7 +77,11 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         Reason::IdInvalid,
         NAME_RULE,
     );
-    check_count(fields, "appids", r.appids.len(), APPIDS_MAX);
+    if known.pays_packets() {
+        check_count(fields, "appids", r.appids.len(), APPIDS_MAX);
+    } else {
+        refuse_packets(fields, r);
+    }
     let appids = parse_appids(fields, "appids", &r.appids);
     if r.shop_ids.is_empty() {
         fields.bad(
@@ -89,13 +100,11 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
             "must be a dotted IPv4 address",
         ),
     };
-    let min = fields.within(or(r.min_amount_fen, 100), "min_amount_fen", 1, AMOUNT_MAX);
-    let max = fields.within(
-        or(r.max_amount_fen, 20_000),
-        "max_amount_fen",
-        1,
-        AMOUNT_MAX,
-    );
+    let bounds = bounds(known);
+    let min = or(r.min_amount_fen, bounds.0);
+    let min = fields.within(min, "min_amount_fen", 1, AMOUNT_MAX);
+    let max = or(r.max_amount_fen, bounds.1);
+    let max = fields.within(max, "max_amount_fen", 1, AMOUNT_MAX);
     if min.zip(max).is_some_and(|(min, max)| min > max) {
         fields.bad(
             "max_amount_fen",
@@ -108,6 +117,7 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     let quotas = parse_quotas(fields, [r.openid_day_count, r.openid_day_fen, r.day_fen]);
     let asked = parse_capabilities(fields, "capabilities", &r.capabilities);
     let [openid_day_count, openid_day_fen, day_fen] = quotas;
+    let daily = |default| if known.pays_packets() { default } else { 0 };
     let plan = plan::parse(fields, r.plan.as_ref());
     Some(NewAccount {
         plan: plan?,
@@ -121,15 +131,40 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         max_amount: Fen(max?),
         sends_per_second: sends?,
         queries_per_second: queries?,
-        openid_day_count: openid_day_count?.unwrap_or(10),
-        openid_day_fen: Fen(openid_day_fen?.unwrap_or(100_000)),
-        day_fen: Fen(day_fen?.unwrap_or(100_000_000)),
+        openid_day_count: openid_day_count?.unwrap_or(daily(10)),
+        openid_day_fen: Fen(openid_day_fen?.unwrap_or(daily(100_000))),
+        day_fen: Fen(day_fen?.unwrap_or(daily(100_000_000))),
         confirm_refusals: r.confirm_refusals.unwrap_or(true),
         capabilities: match r.capabilities.is_empty() {
             true => protocol?.capabilities(),
             false => asked,
         },
     })
+}
+
+/// The smallest and the largest amount, unless the account says otherwise.
+fn bounds(protocol: Protocol) -> (i64, i64) {
+    match protocol {
+        Protocol::WechatPayV2 => (100, 20_000),
+        Protocol::Map => (1, AMOUNT_MAX),
+    }
+}
+
+/// What an account that gives vouchers cannot have.
+fn refuse_packets(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) {
+    for (path, set) in [
+        ("appids", !r.appids.is_empty()),
+        ("client_ip", !r.client_ip.is_empty()),
+        ("capabilities", !r.capabilities.is_empty()),
+        ("openid_day_count", r.openid_day_count.is_some()),
+        ("openid_day_fen", r.openid_day_fen.is_some()),
+        ("day_fen", r.day_fen.is_some()),
+        ("plan", r.plan.is_some()),
+    ] {
+        if set {
+            fields.bad(path, Reason::FieldNotAllowed, OF_PACKETS);
+        }
+    }
 }
 
 /// Appids, each at its own path.
@@ -233,10 +268,12 @@ pub(super) async fn update_account(
         fields.bad("add_appids", Reason::BatchTooLarge, "at most 20");
     }
     let (call, id) = fields.finish(call.zip(id))?;
+    of_packets(backend, id, r).await?;
     if !update.add_shops.is_empty() {
         let account = backend.store.account(id).await?;
         backend.providers.check(
             &account.row.credential,
+            &account.row.protocol,
             &account.row.mch_id,
             &update.add_shops,
         )?;
@@ -247,6 +284,37 @@ pub(super) async fn update_account(
         account: Some(render_account(&done.row)?),
         replayed: done.replayed,
     })
+}
+
+/// Whether the account may have what is asked for it.
+async fn of_packets(
+    backend: &Backend,
+    id: AccountId,
+    r: &pb::UpdateProviderAccountRequest,
+) -> Result<()> {
+    let asked = [
+        ("openid_day_count", r.openid_day_count.is_some()),
+        ("openid_day_fen", r.openid_day_fen.is_some()),
+        ("day_fen", r.day_fen.is_some()),
+        ("add_appids", !r.add_appids.is_empty()),
+        ("add_capabilities", !r.add_capabilities.is_empty()),
+        ("plan", r.plan.is_some()),
+    ];
+    let mut fields = Fields::default();
+    for (path, _) in asked.into_iter().filter(|(_, set)| *set) {
+        fields.bad(path, Reason::FieldNotAllowed, OF_PACKETS);
+    }
+    match fields.finish(Some(())) {
+        Ok(()) => Ok(()),
+        Err(refusal) => {
+            let account = backend.store.account(id).await?;
+            let protocol = Protocol::parse(&account.row.protocol);
+            match protocol.is_some_and(|protocol| !protocol.pays_packets()) {
+                true => Err(refusal),
+                false => Ok(()),
+            }
+        }
+    }
 }
 
 pub(super) fn render_account(account: &Account) -> Result<pb::ProviderAccount> {

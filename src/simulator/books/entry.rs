@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::chaos::Call;
 use super::super::fault::Fault;
+use super::super::map::Line;
 
 /// The state of an order, in the provider's words (`RFUND_ING` is spelt so by the provider).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -133,4 +134,6 @@ pub(in super::super) enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         returned_fen: Option<i64>,
     },
+    /// Of the voucher platform.
+    Map(Box<Line>),
 }

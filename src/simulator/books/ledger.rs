@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::super::chaos::Call;
+use super::super::map::MapBook;
 use super::entry::{Accepted, Entry, State};
 use super::order::{Order, Payment, Requests, Totals};
 use super::windows::Windows;
@@ -25,6 +26,8 @@ pub(in super::super) struct Ledger {
     requests: HashMap<String, Requests>,
     out_by_remark: HashMap<String, u32>,
     pub(in super::super) windows: Windows,
+    /// The voucher platform's part.
+    pub(in super::super) map: MapBook,
     totals: Totals,
     due: BinaryHeap<Reverse<(i64, String)>>,
     pub(super) opening: Option<Opening>,
@@ -75,6 +78,10 @@ impl Ledger {
                 at_ms,
                 returned_fen,
             } => self.became(&mch_billno, state, at_ms, returned_fen),
+            Entry::Map(line) => {
+                self.saw(line.at_ms());
+                self.map.apply(*line);
+            }
         }
     }
 

@@ -27,6 +27,7 @@ pub use order::{Payment, Totals};
 pub use replay::BooksError;
 
 use super::clock::{self, Clock};
+use super::map::MapBook;
 
 /// The open books of a running simulator.
 #[derive(Debug)]
@@ -142,6 +143,11 @@ impl Books {
     pub fn totals(&self) -> Totals {
         self.settle();
         self.lock().ledger.totals()
+    }
+
+    /// What the voucher platform has in its books.
+    pub fn map(&self) -> MapBook {
+        self.lock().ledger.map.clone()
     }
 
     /// The merchant's balance.

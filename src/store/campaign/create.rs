@@ -13,6 +13,7 @@ use super::super::tx::{Fault, Tx, is_duplicate};
 use super::{Campaign, Draft};
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::id::{AccountId, CampaignId, ShopId};
+use crate::domain::machine::Protocol;
 use crate::domain::plan::Scope;
 use crate::domain::text::{Appid, Texts};
 use crate::domain::{Error, Fen, Reason, Result, account, missing};
@@ -134,7 +135,7 @@ impl Tx {
         Ok(())
     }
 
-    /// An account that a shop may pay through.
+    /// An account that a shop may pay red packets through.
     pub(in crate::store) async fn account_of(
         &self,
         shop: ShopId,
@@ -147,7 +148,10 @@ impl Tx {
             .await?;
         let row = provider_account::Entity::find_by_id(id).one(self).await?;
         match (granted, row) {
-            (Some(_), Some(row)) => Ok(row),
+            (Some(_), Some(row)) => {
+                account::pays_packets(id, Protocol::parse(&row.protocol))?;
+                Ok(row)
+            }
             _ => Err(missing::account(id).into()),
         }
     }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod faults;
+pub(crate) mod map;
 mod tls;
 mod transport;
 

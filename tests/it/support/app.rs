@@ -225,6 +225,7 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
             key_file: None,
             ca_file: None,
             shops: None,
+            map: None,
         },
     );
     config
