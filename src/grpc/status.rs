@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 
 use super::layer::DOMAIN;
+use crate::domain::voucher::LOCK;
 use crate::domain::{Error, Reason};
 
 /// Violations that one reply names. A client's buffer for headers is small: a
@@ -67,6 +68,9 @@ fn precondition(error: &Error) -> PreconditionViolation {
 }
 
 fn retry_after(reason: Reason) -> Option<Duration> {
+    if reason == Reason::CodeLocked {
+        return Some(LOCK);
+    }
     let soon = reason == Reason::ConcurrentUpdate;
     let away = matches!(
         reason,

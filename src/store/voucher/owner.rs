@@ -173,6 +173,10 @@ pub(super) async fn find(
                 .lock(LockType::Share);
             rows.extend(query.all(db).await?);
         }
+        if rows.len() != ids.len() {
+            // Somebody was just found to be somebody else: look again.
+            return Err(Fault::Again);
+        }
     }
     let mut found = HashMap::new();
     for row in rows {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait as _, Select,
 };
 
 use super::super::Store;
@@ -336,11 +337,7 @@ impl Store {
             query = query.filter(Column::ProductId.is_in(products));
         }
         let total = match with_total {
-            true => {
-                let bound = query.clone().limit(TOTAL_MAX);
-                let count = bound.count(self.reader()).await.map_err(to_error)?;
-                Some(i64::try_from(count).unwrap_or(i64::MAX))
-            }
+            true => Some(self.total_of(query.clone()).await?),
             false => None,
         };
         if let Some(before) = before {
@@ -355,6 +352,23 @@ impl Store {
             .map_err(to_error)?;
         let rows = views(self.reader(), self, rows).await?;
         Ok((Listed { rows, total }, at))
+    }
+
+    /// How many rows a query has, up to the bound of totals.
+    async fn total_of(&self, query: Select<voucher::Entity>) -> Result<i64> {
+        let db = self.reader();
+        let rows = query
+            .select_only()
+            .column(voucher::Column::Id)
+            .limit(TOTAL_MAX)
+            .into_query();
+        let count = Query::select()
+            .expr_as(Expr::cust("COUNT(*)"), "count")
+            .from_subquery(rows, "bound")
+            .to_owned();
+        let row = db.query_one(&count).await.map_err(to_error)?;
+        let count = row.map(|row| row.try_get("", "count")).transpose();
+        Ok(count.map_err(to_error)?.unwrap_or(0))
     }
 
     /// The products that a list is bound to; none: all of the shop.

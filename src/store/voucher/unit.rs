@@ -207,7 +207,9 @@ async fn run(
             .remove(&id)
             .ok_or_else(|| Error::internal("an order is gone", "voucher"))?;
         view.replayed = replayed;
-        let app = commands.get(index).map(|command| command.call.app);
+        // The codes of a trial are nobody's.
+        let call = commands.get(index).map(|command| &command.call);
+        let app = call.filter(|call| !call.validate_only).map(|call| call.app);
         view.show_codes(store, app)?;
         Ok::<_, Fault>(Ok(view))
     });
