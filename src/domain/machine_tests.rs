@@ -68,7 +68,7 @@ fn money_never_comes_back_from_the_recipient_nor_leaves_again() {
                 continue;
             };
             let order = |s: State| match s.position() {
-                Position::External => -1,
+                Position::External | Position::Liability | Position::Redeemed => -1,
                 Position::Held => 0,
                 Position::Transit => 1,
                 Position::Paid | Position::Available => 2,

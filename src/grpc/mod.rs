@@ -28,6 +28,7 @@ pub mod voucher;
     clippy::allow_attributes_without_reason,
     clippy::allow_attributes,
     clippy::as_conversions,
+    clippy::enum_variant_names,
     reason = "generated"
 )]
 pub mod pb {

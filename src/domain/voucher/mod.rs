@@ -172,11 +172,11 @@ impl Shown {
     }
 }
 
-/// The number that people read: the day of the gift in Beijing, and the id (seed 002:
-/// `redPaperId`).
+/// The number that people read: the day of the gift in Beijing, and the id in six digits or
+/// more (seed 002: `redPaperId`).
 #[must_use]
 pub fn voucher_no(id: VoucherId, given: Timestamp) -> String {
-    format!("RP{}{id}", given.beijing_date())
+    format!("RP{}{:06}", given.beijing_date(), id.0)
 }
 
 /// The id that a number stands for; whether the day is the voucher's is for its row to say.
@@ -184,8 +184,9 @@ pub fn voucher_no(id: VoucherId, given: Timestamp) -> String {
 pub fn parse_voucher_no(text: &str) -> Option<VoucherId> {
     let digits = text.strip_prefix("RP")?;
     let (day, id) = digits.split_at_checked(8)?;
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let plain = all_digits(day) && all_digits(id) && !id.starts_with('0');
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let whole = id.len() == 6 || (id.len() > 6 && !id.starts_with('0'));
+    let plain = all_digits(day) && all_digits(id) && whole;
     plain
         .then(|| id.parse().ok())
         .flatten()
@@ -201,12 +202,18 @@ mod tests {
         let given = Timestamp::parse_beijing("2015-04-04 00:00:00").unwrap();
         let number = voucher_no(VoucherId(123_456), given);
         assert_eq!(number, "RP20150404123456");
+        assert_eq!(voucher_no(VoucherId(7), given), "RP20150404000007");
+        for id in [1, 7, 999_999, 1_000_000, i64::MAX] {
+            assert_eq!(parse_voucher_no(&voucher_no(VoucherId(id), given)), Some(VoucherId(id)));
+        }
         assert_eq!(parse_voucher_no(&number), Some(VoucherId(123_456)));
         for bad in [
             "",
             "RP",
             "RP20150404",
-            "RP201504040123",
+            "RP20150404000000",
+            "RP20150404012345678",
+            "RP20150404123",
             "RP2015040412a",
             "rp201504041",
             "RP20150404-1",

@@ -40,8 +40,8 @@ impl Validity {
     /// The window of a voucher that is given at an instant; nothing if it would have
     /// ended already.
     #[must_use]
-    pub fn window(&self, given: Timestamp) -> Option<(Option<Timestamp>, Timestamp)> {
-        let (start, end) = match *self {
+    pub fn window(self, given: Timestamp) -> Option<(Option<Timestamp>, Timestamp)> {
+        let (start, end) = match self {
             Self::Window { start, end } => (start.filter(|start| *start > given), end),
             Self::Days { start_after, valid } => {
                 let first = given.beijing_day().saturating_add(start_after);
@@ -59,8 +59,8 @@ impl Validity {
     ///
     /// # Errors
     /// INTERNAL: it is no JSON, which is a bug.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| Error::internal("a validity is no JSON", e))
+    pub fn to_json(self) -> Result<String> {
+        serde_json::to_string(&self).map_err(|e| Error::internal("a validity is no JSON", e))
     }
 }
 

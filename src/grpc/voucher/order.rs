@@ -82,9 +82,10 @@ async fn admit(
 
 /// The number that an owner is named by, as it was sent; none: he is named otherwise.
 fn mobile(owner: Option<&pb::VoucherOwner>) -> &str {
+    use pb::voucher_owner::Owner as O;
     match owner.and_then(|owner| owner.owner.as_ref()) {
-        Some(pb::voucher_owner::Owner::Mobile(mobile)) => mobile,
-        _ => "",
+        Some(O::Mobile(mobile)) => mobile,
+        Some(O::Uid(_) | O::RecipientId(_)) | None => "",
     }
 }
 

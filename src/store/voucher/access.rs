@@ -95,7 +95,7 @@ impl Access {
 pub(super) fn not_allowed(id: ProductId, may: May) -> Error {
     let text = match may {
         May::Own => "only the product's owner, or a person, may change it".to_owned(),
-        _ => format!(
+        May::See | May::Give | May::Spend => format!(
             "this app may not {} this product; its owner can let it (SetVoucherProductGrants)",
             may.name()
         ),
