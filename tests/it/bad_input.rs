@@ -22,6 +22,7 @@ mod scans;
 mod searches;
 mod shops;
 mod states;
+mod vouchers;
 mod wire;
 
 use std::sync::Mutex;
@@ -85,6 +86,20 @@ impl Table {
             dispatcher,
             ..Options::default()
         };
+        Self::start_in(db, options).await
+    }
+
+    /// A server on real time: what is held stays held, and codes hold for their minutes.
+    async fn in_real_time(db: TestDb) -> Self {
+        let options = Options {
+            dispatcher: false,
+            time_scale: 1,
+            ..Options::default()
+        };
+        Self::start_in(db, options).await
+    }
+
+    async fn start_in(db: TestDb, options: Options) -> Self {
         let app = TestApp::start_with(db, options).await;
         let raw = Raw::open(&app.db).await;
         app.client.make_shop(SHOP).await;

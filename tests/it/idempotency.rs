@@ -221,9 +221,11 @@ async fn two_resends_are_one_packet(db: TestDb) {
     app.stop().await;
 }
 
-/// The RPCs whose request has a request id, without their separators.
+/// The RPCs whose request names the call, by a request id or as an order by the caller's
+/// number, without their separators.
 pub fn writes() -> BTreeSet<String> {
     let set = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+    let names = ["request_id", "app_order_id"];
     let named = |message: &str| {
         let name = message.rsplit('.').next().unwrap();
         let found = set
@@ -231,7 +233,7 @@ pub fn writes() -> BTreeSet<String> {
             .iter()
             .flat_map(|file| &file.message_type)
             .find(|m| m.name() == name);
-        found.is_some_and(|m| m.field.iter().any(|field| field.name() == "request_id"))
+        found.is_some_and(|m| m.field.iter().any(|field| names.contains(&field.name())))
     };
     let methods = set
         .file

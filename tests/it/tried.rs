@@ -3,6 +3,7 @@
 
 mod groups;
 mod refused;
+mod vouchers;
 
 use std::collections::BTreeSet;
 
@@ -70,7 +71,7 @@ fn account(found: Option<pb::ProviderAccount>) -> pb::ProviderAccount {
     }
 }
 
-/// Tries a call, then makes it, with one request id; gives the real answer.
+/// Tries a call, then makes it, with one name; gives the real answer.
 macro_rules! tried {
     ($ground:expr, $service:ident.$method:ident, $request:expr, |$answer:ident| $shown:expr) => {{
         let (app, raw, seen) = (&$ground.0, &$ground.1, &mut $ground.2);
@@ -89,7 +90,7 @@ macro_rules! tried {
         let $answer = made.clone();
         assert!(
             !$answer.replayed,
-            "{name}: the trial used the request id up"
+            "{name}: the trial used the name up"
         );
         assert_eq!($shown, promised, "{name}: the trial promised otherwise");
         seen.insert(name.replace('_', ""));
@@ -301,6 +302,7 @@ async fn every_write_can_be_tried(db: TestDb) {
     };
     tried!(ground, issuances.resend, resend, |a| issuance(a.issuance));
     groups::tried(&mut ground, account_id).await;
+    vouchers::tried(&mut ground).await;
     change!(pause_campaign, PauseCampaignRequest {});
     change!(end_campaign, EndCampaignRequest {});
 

@@ -1,5 +1,7 @@
 //! Products: made, changed, funded, granted.
 
+use std::collections::HashSet;
+
 use super::{Backend, Caller, Fields, convert, page, parse_call, pb, render};
 use crate::domain::campaign::Verb;
 use crate::domain::grant::PrincipalKind;
@@ -239,18 +241,26 @@ pub(super) async fn set_grants(
     raw: &[pb::VoucherProductGrant],
 ) -> Result<Written<Product>> {
     let read = |fields: &mut Fields| {
-        let apps: Vec<i64> = raw.iter().map(|grant| grant.app_id).collect();
-        let apps = fields.ids(&apps, "grants.app_id", AppId::parse, GRANTS_MAX)?;
+        if raw.len() > GRANTS_MAX {
+            let text = format!("{}; one product takes at most {GRANTS_MAX}", raw.len());
+            fields.bad("grants", Reason::BatchTooLarge, text);
+            return None;
+        }
+        let (mut grants, mut seen) = (Vec::with_capacity(raw.len()), HashSet::new());
         for (index, grant) in raw.iter().enumerate() {
+            let path = format!("grants[{index}]");
+            let app = fields.id(grant.app_id, &format!("{path}.app_id"), AppId::parse);
+            if !seen.insert(grant.app_id) {
+                let text = "this app stands more than once";
+                fields.bad(&path, Reason::DuplicateItem, text);
+            }
             if !(grant.may_see || grant.may_give || grant.may_spend) {
                 let text = "required: may_see, may_give or may_spend; leave out who may nothing";
-                fields.bad(format!("grants[{index}]"), Reason::FieldRequired, text);
+                fields.bad(&path, Reason::FieldRequired, text);
             }
+            grants.extend(app.map(|app| (app, grant.may_see, grant.may_give, grant.may_spend)));
         }
-        let grants = apps.into_iter().zip(raw);
-        let grants =
-            grants.map(|(app, grant)| (app, grant.may_see, grant.may_give, grant.may_spend));
-        Some(ProductChange::Grant(grants.collect()))
+        Some(ProductChange::Grant(grants))
     };
     write.change(backend, caller, body, read).await
 }

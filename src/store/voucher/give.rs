@@ -29,7 +29,8 @@ impl Ground<'_> {
         gifts: &[Gift],
     ) -> Result<(), Fault> {
         let id = self.giveable(command, product)?;
-        let faces = self.faces(id, gifts)?;
+        let single = command.call.method == "GiveVoucher";
+        let faces = self.faces(id, gifts, single)?;
         let sum = Fen::checked_sum(faces.iter().copied()).ok_or_else(overflow)?;
         let count = i64::try_from(gifts.len()).unwrap_or(i64::MAX);
         let shelf = self.desk.shelf(id)?;
@@ -163,11 +164,10 @@ impl Ground<'_> {
         Ok(id)
     }
 
-    /// The face value of each gift.
-    fn faces(&self, id: ProductId, gifts: &[Gift]) -> Result<Vec<Fen>> {
+    /// The face value of each gift. A `single` one is not named by its place.
+    fn faces(&self, id: ProductId, gifts: &[Gift], single: bool) -> Result<Vec<Fen>> {
         let row = &self.desk.shelf(id)?.row;
         let (low, high) = (row.min_face_fen, row.max_face_fen);
-        let single = gifts.len() == 1;
         let path = |index: usize, field: &str| match single {
             true => field.to_owned(),
             false => format!("gifts[{index}].{field}"),

@@ -9,13 +9,18 @@ use super::{quiet, writes};
 
 mod audience;
 mod sends;
+mod vouchers;
 use crate::support::{Raw, SHOP, TestDb, on_both, reason};
 
 on_both!(every_write_replays);
 
-/// The same call twice, then its id with another body and through another method.
+/// The same call twice, then its name with another body and through another method. A
+/// call is named by its request id, unless it is said otherwise.
 macro_rules! replays {
-    ($client:expr, $seen:expr, $service:ident.$method:ident, $request:expr, |$other:ident| $change:expr, |$answer:ident| $resource:expr) => {{
+    ($client:expr, $seen:expr, $service:ident.$method:ident, $($rest:tt)+) => {
+        replays!($client, $seen, $service.$method by request_id, $($rest)+)
+    };
+    ($client:expr, $seen:expr, $service:ident.$method:ident by $named:ident, $request:expr, |$other:ident| $change:expr, |$answer:ident| $resource:expr) => {{
         let request = $request;
         let name = stringify!($method);
         let first = $client.$service().$method(request.clone()).await;
@@ -38,7 +43,7 @@ macro_rules! replays {
         assert_eq!(status.code(), Code::AlreadyExists, "{name}");
 
         let shop = pb::CreateShopRequest {
-            request_id: request.request_id.clone(),
+            request_id: request.$named.clone(),
             name: "through another method".into(),
             ..Default::default()
         };
@@ -282,6 +287,7 @@ async fn every_write_replays(db: TestDb) {
     );
     audience::replay(&app, &mut seen).await;
     sends::replay(&app, account, &mut seen).await;
+    vouchers::replay(&app, &mut seen).await;
     turns!(pause_campaign, PauseCampaignRequest {}, |r| r.campaign_id =
         99);
     turns!(end_campaign, EndCampaignRequest {}, |r| r.campaign_id = 99);

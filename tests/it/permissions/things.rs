@@ -7,10 +7,14 @@ use hongbao::domain::id::ShopId;
 use hongbao::domain::role::Role;
 use hongbao::grpc::{PERMISSIONS, pb};
 
+use super::vouchers::{self, Shelf};
 use crate::support::{Client, SHOP, TestApp, fact};
 
 /// The other tenant's shop, as long as the one that is nobody's.
 pub(super) const OTHER: i64 = 22_222;
+
+/// The number of the person who has our vouchers.
+pub(super) const MOBILE: &str = "13912345678";
 
 /// What one tenant has.
 pub(super) struct Own {
@@ -27,7 +31,8 @@ pub(super) struct Own {
 
 /// Whether a permission speaks of the whole installation.
 pub(super) fn is_platform(permission: &str) -> bool {
-    permission.ends_with("_ADMIN") || permission == "PLATFORM_READ"
+    let of_shop = permission == "VOUCHER_ADMIN";
+    permission.ends_with("_ADMIN") && !of_shop || permission == "PLATFORM_READ"
 }
 
 pub(super) struct Things {
@@ -35,6 +40,9 @@ pub(super) struct Things {
     pub(super) account_id: i64,
     pub(super) ours: Own,
     theirs: Own,
+    /// Vouchers of the apps that hold one permission.
+    pub(super) shelf: Shelf,
+    their_shelf: Shelf,
     /// Keys that hold one permission, in one shop where it is not platform-level.
     with: BTreeMap<&'static str, String>,
     /// Keys that hold all others, everywhere.
@@ -99,13 +107,24 @@ impl Things {
                 "DecideApproval",
                 app.person_in("decides", &[Role::Approver], here()).await,
             ),
+            // An app reads the orders that it made, and this one can make none.
+            (
+                "GetVoucherOrder",
+                app.person_in("looks", &[Role::Viewer], here()).await,
+            ),
         ]);
+        let keys = |permission| with[permission].as_str();
+        name_mobile(&client, &ours.uid).await;
+        let shelf = vouchers::ours(app, keys, &ours.uid).await;
+        let their_shelf = vouchers::theirs(&client, OTHER).await;
         Self {
             people,
             client,
             account_id,
             ours,
             theirs,
+            shelf,
+            their_shelf,
             with,
             without,
         }
@@ -124,9 +143,22 @@ impl Things {
         &self.without[permission]
     }
 
-    /// Ids of the other tenant, by the name of the field that they go into.
+    /// Ids of the other tenant, by the path of the field that they go into.
     pub(super) fn foreign(&self) -> Vec<(&'static str, String)> {
+        let (shelf, person) = (&self.their_shelf, self.theirs.recipient_id.to_string());
         vec![
+            ("product_id", shelf.product_id.to_string()),
+            ("product_code", shelf.code.clone()),
+            ("filter.product_codes", shelf.code.clone()),
+            ("voucher_id", shelf.voucher_id.to_string()),
+            ("voucher_no", shelf.voucher_no.clone()),
+            ("voucher_ids", shelf.voucher_id.to_string()),
+            ("uses.voucher_id", shelf.voucher_id.to_string()),
+            ("uses.voucher_no", shelf.voucher_no.clone()),
+            ("order.order_id", shelf.spent.to_string()),
+            ("order.app_order_id", shelf.app_order_id.clone()),
+            ("owner.recipient_id", person.clone()),
+            ("gifts.owner.recipient_id", person),
             ("campaign_id", self.theirs.campaign_id.to_string()),
             ("batch_id", self.theirs.batch_id.to_string()),
             ("issuance_id", self.theirs.issuance_id.to_string()),
@@ -141,6 +173,11 @@ impl Things {
         ]
     }
 
+    /// Lets the apps of some keys see our vouchers too.
+    pub(super) async fn let_see(&self, keys: &[&str]) {
+        vouchers::let_see(&self.client, &self.shelf, keys).await;
+    }
+
     pub(super) async fn revoked_key(&self) -> String {
         let key = self.with["CAMPAIGN_READ"].clone();
         let request = pb::RevokeApiKeyRequest {
@@ -151,6 +188,21 @@ impl Things {
         self.client.admin().revoke_api_key(request).await.unwrap();
         key
     }
+}
+
+async fn name_mobile(client: &Client, uid: &str) {
+    let person = pb::RecipientInput {
+        uid: uid.to_owned(),
+        mobile: MOBILE.into(),
+        ..Default::default()
+    };
+    let upsert = pb::UpsertRecipientsRequest {
+        shop_id: SHOP,
+        request_id: client.fresh(),
+        recipients: vec![person],
+        ..Default::default()
+    };
+    client.audience().upsert_recipients(upsert).await.unwrap();
 }
 
 pub(super) async fn make_app(client: &Client, grants: Vec<pb::Grant>) -> String {

@@ -6,7 +6,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::requests::good;
-use super::things::{OTHER, Things, make_app};
+use super::things::{MOBILE, OTHER, Things, make_app};
 use super::{rpcs, with};
 use crate::support::{Options, SHOP, TestApp, TestDb, call, on_both, reason};
 
@@ -33,6 +33,7 @@ async fn people_are_shown_to_those_who_may_see_them(db: TestDb) {
         P::IssuanceSend,
         P::AudienceRead,
         P::ExchangeRead,
+        P::VoucherRead,
     ];
     let here = vec![grant(&usual, SHOP)];
     let elsewhere = [
@@ -44,15 +45,17 @@ async fn people_are_shown_to_those_who_may_see_them(db: TestDb) {
     let without = make_app(&app.client, here).await;
     let elsewhere = make_app(&app.client, elsewhere).await;
     let with_it = make_app(&app.client, both).await;
+    things.let_see(&[&without, &elsewhere, &with_it]).await;
     let channel = app.client.channel();
     let mut asked = Vec::new();
-    for rpc in rpcs() {
-        let Some(field) = rpc.field("unmask") else {
+    let (rpcs, messages) = rpcs();
+    for rpc in rpcs {
+        let Some(field) = rpc.field(&messages, "unmask") else {
             continue;
         };
         let name = rpc.name();
         let masked = good(name, &things);
-        let unmask = [masked.clone(), with(field, "1")].concat();
+        let unmask = [masked.clone(), with(&field, "1")].concat();
         let ask = async |key: &str, message: &[u8]| {
             let answer = call(&channel, &rpc.path, false, Some(key), message.to_vec()).await;
             answer.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -73,10 +76,10 @@ async fn people_are_shown_to_those_who_may_see_them(db: TestDb) {
             assert_eq!(both.map(|status| reason(&status)), ["ISSUANCE_NOT_SENT"; 2]);
             continue;
         }
-        let openid = if name.ends_with("Issuances") {
-            "oPaid".to_owned()
-        } else {
-            format!("oOf{SHOP}")
+        let openid = match name {
+            "ListIssuances" => "oPaid".to_owned(),
+            "GetVoucher" | "ListVouchers" => MOBILE.to_owned(),
+            _ => format!("oOf{SHOP}"),
         };
         let (masked, shown) = (masked.expect(name), shown.expect(name));
         // The packet of `GetIssuance` was refused for want of an openid.
@@ -89,8 +92,10 @@ async fn people_are_shown_to_those_who_may_see_them(db: TestDb) {
     let due = [
         "GetIssuance",
         "GetRecipient",
+        "GetVoucher",
         "ListIssuances",
         "ListRecipients",
+        "ListVouchers",
         "QueryProviderStatus",
     ];
     assert_eq!(asked, due);
