@@ -357,7 +357,9 @@ fn secrets(name: &str, raw: &CredentialConfig) -> anyhow::Result<Secrets> {
             sign_key: String::from_utf8(read(&map.sign_key_file)?)
                 .ok()
                 .and_then(|pem| PrivateKey::from_pem(&pem))
-                .context("map.sign_key_file must hold an RSA private key, PEM, 2,048 to 4,096 bits")?,
+                .context(
+                    "map.sign_key_file must hold an RSA private key, PEM, 2,048 to 4,096 bits",
+                )?,
             options: map_options(map),
             client_identity,
             ca_pem,

@@ -177,7 +177,11 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         _ => None,
     };
     let map = match args.map {
-        true => Some(map(args.seed, args.map_public_key.as_deref(), &args.map_hash)?),
+        true => Some(map(
+            args.seed,
+            args.map_public_key.as_deref(),
+            &args.map_hash,
+        )?),
         false => None,
     };
     Ok(Config {
@@ -210,8 +214,8 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
 fn map(seed: u64, public_key: Option<&Path>, hash: &str) -> anyhow::Result<MapConfig> {
     let mut map = MapConfig::from_seed(seed);
     if let Some(path) = public_key {
-        let pem = std::fs::read_to_string(path)
-            .with_context(|| format!("reading {}", path.display()))?;
+        let pem =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let key = PublicKey::from_pem(&pem);
         map.public_key = Some(key.context("no RSA public key of 2,048 to 4,096 bits")?);
     }

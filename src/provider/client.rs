@@ -96,8 +96,8 @@ impl Client {
         // Without it the builder below does not fail, it panics.
         tls::install_crypto();
         let name = endpoint.name;
-        let base = base(endpoint.base_url)
-            .with_context(|| format!("base_url of credential {name:?}"))?;
+        let base =
+            base(endpoint.base_url).with_context(|| format!("base_url of credential {name:?}"))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the one place that builds a client"

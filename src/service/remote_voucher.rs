@@ -20,8 +20,8 @@ use std::time::Duration;
 use crate::clock;
 use crate::domain::outcome::Cause;
 use crate::domain::remote_voucher::{
-    Baseline, Fate, Give, GiveOutcome, NotSent, Patience, RemoteId, RemoteVoucher, Spend,
-    Turn, TurnFate, TurnOutcome, Undo, resolve_give, resolve_turn, unfit,
+    Baseline, Fate, Give, GiveOutcome, NotSent, Patience, RemoteId, RemoteVoucher, Spend, Turn,
+    TurnFate, TurnOutcome, Undo, resolve_give, resolve_turn, unfit,
 };
 use crate::domain::text::Mobile;
 use crate::domain::{Result, Timestamp};

@@ -30,7 +30,8 @@ impl PrivateKey {
             Ok(key) => key,
             Err(_) => rsa::PrivateKey::from_pkcs1_pem(pem).ok()?,
         };
-        BITS.contains(&key.n().bit_width_vartime()).then_some(Self(key))
+        BITS.contains(&key.n().bit_width_vartime())
+            .then_some(Self(key))
     }
 
     /// The signature of a message; none if the system has no random numbers.

@@ -134,9 +134,7 @@ impl Platform {
     /// A nonce that comes again is a request that came again.
     fn once(&self, nonces: &[&str]) -> Result<(), Refusal> {
         let mut known = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = nonces
-            .iter()
-            .all(|nonce| known.insert((*nonce).to_owned()));
+        let fresh = nonces.iter().all(|nonce| known.insert((*nonce).to_owned()));
         fresh.then_some(()).ok_or(Refusal::Signature)
     }
 

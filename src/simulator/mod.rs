@@ -55,9 +55,7 @@ pub use certs::{CertFiles, CertsError, make_certs};
 pub use chaos::{Call, FaultTable, FaultTableError};
 pub use config::{Config, Limits, Merchant, TlsFiles};
 pub use fault::{Fault, Spec};
-pub use map::{
-    MapBook, MapCall, MapConfig, MapFault, MapFaults, MapProduct, MapSpend, MapVoucher,
-};
+pub use map::{MapBook, MapCall, MapConfig, MapFault, MapFaults, MapProduct, MapSpend, MapVoucher};
 pub use tls::TlsError;
 
 use engine::Engine;

@@ -101,29 +101,137 @@ fn every_case_has_its_fate() {
     let refusal = NotSent::Refused("NO".to_owned());
     let rows: [(&str, GiveOutcome, Option<&String>, Duration, Fate); 24] = [
         ("told", given("n"), None, at_once, told),
-        ("told what was there", given("a"), None, at_once, Fate::Review(KnownVoucher)),
-        ("nothing left", unsent, None, at_once, no(NotSent::Unsent("NO".to_owned()))),
-        ("told otherwise", other, Some(&ours), late, Fate::Review(Mismatch("sum"))),
+        (
+            "told what was there",
+            given("a"),
+            None,
+            at_once,
+            Fate::Review(KnownVoucher),
+        ),
+        (
+            "nothing left",
+            unsent,
+            None,
+            at_once,
+            no(NotSent::Unsent("NO".to_owned())),
+        ),
+        (
+            "told otherwise",
+            other,
+            Some(&ours),
+            late,
+            Fate::Review(Mismatch("sum")),
+        ),
         ("no look yet", timeout(), None, at_once, open("TIMEOUT")),
         ("no look for long", timeout(), None, quiet, open("TIMEOUT")),
-        ("no look ever", timeout(), None, late, Fate::Review(NeverClear)),
+        (
+            "no look ever",
+            timeout(),
+            None,
+            late,
+            Fate::Review(NeverClear),
+        ),
         ("found", timeout(), Some(&ours), at_once, sent("n")),
         ("found late", timeout(), Some(&ours), late, sent("n")),
-        ("nothing new at once", timeout(), Some(&same), at_once, open("TIMEOUT")),
-        ("nothing new in quiet", timeout(), Some(&same), quiet, no(NotSent::Absent)),
-        ("another sum", timeout(), Some(&theirs), at_once, Fate::Review(OtherVoucher)),
-        ("two of ours", timeout(), Some(&two), at_once, Fate::Review(SeveralVouchers)),
-        ("ours and another", timeout(), Some(&both), at_once, Fate::Review(SeveralVouchers)),
-        ("one that was there, twice", timeout(), Some(&again), at_once, Fate::Review(KnownVoucher)),
-        ("one that was there, otherwise", timeout(), Some(&renamed), at_once, Fate::Review(KnownVoucher)),
-        ("one is gone", timeout(), Some(&gone), quiet, open("TIMEOUT")),
-        ("one is gone for good", timeout(), Some(&gone), late, Fate::Review(VouchersGone)),
-        ("one is gone, one is new", timeout(), Some(&swapped), at_once, Fate::Review(VouchersGone)),
+        (
+            "nothing new at once",
+            timeout(),
+            Some(&same),
+            at_once,
+            open("TIMEOUT"),
+        ),
+        (
+            "nothing new in quiet",
+            timeout(),
+            Some(&same),
+            quiet,
+            no(NotSent::Absent),
+        ),
+        (
+            "another sum",
+            timeout(),
+            Some(&theirs),
+            at_once,
+            Fate::Review(OtherVoucher),
+        ),
+        (
+            "two of ours",
+            timeout(),
+            Some(&two),
+            at_once,
+            Fate::Review(SeveralVouchers),
+        ),
+        (
+            "ours and another",
+            timeout(),
+            Some(&both),
+            at_once,
+            Fate::Review(SeveralVouchers),
+        ),
+        (
+            "one that was there, twice",
+            timeout(),
+            Some(&again),
+            at_once,
+            Fate::Review(KnownVoucher),
+        ),
+        (
+            "one that was there, otherwise",
+            timeout(),
+            Some(&renamed),
+            at_once,
+            Fate::Review(KnownVoucher),
+        ),
+        (
+            "one is gone",
+            timeout(),
+            Some(&gone),
+            quiet,
+            open("TIMEOUT"),
+        ),
+        (
+            "one is gone for good",
+            timeout(),
+            Some(&gone),
+            late,
+            Fate::Review(VouchersGone),
+        ),
+        (
+            "one is gone, one is new",
+            timeout(),
+            Some(&swapped),
+            at_once,
+            Fate::Review(VouchersGone),
+        ),
         ("refused, no look", refused(), None, quiet, open("NO")),
-        ("refused, and the list agrees", refused(), Some(&same), at_once, no(refusal)),
-        ("refused, yet there", refused(), Some(&ours), at_once, Fate::Review(RefusedYetThere)),
-        ("refused, one is gone", refused(), Some(&gone), at_once, open("NO")),
-        ("refused, never looked", refused(), None, late, Fate::Review(NeverClear)),
+        (
+            "refused, and the list agrees",
+            refused(),
+            Some(&same),
+            at_once,
+            no(refusal),
+        ),
+        (
+            "refused, yet there",
+            refused(),
+            Some(&ours),
+            at_once,
+            Fate::Review(RefusedYetThere),
+        ),
+        (
+            "refused, one is gone",
+            refused(),
+            Some(&gone),
+            at_once,
+            open("NO"),
+        ),
+        (
+            "refused, never looked",
+            refused(),
+            None,
+            late,
+            Fate::Review(NeverClear),
+        ),
     ];
     for (row, answer, after, age, fate) in rows {
         let after = after.map(|after| list(after));
@@ -154,7 +262,10 @@ fn names_cannot_be_two_and_secrets_are_not_printed() {
         product: id("P"),
     };
     let printed = format!("{step_up:?} {pair:?}");
-    assert!(!printed.contains("231435") && !printed.contains("139"), "{printed}");
+    assert!(
+        !printed.contains("231435") && !printed.contains("139"),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -172,18 +283,60 @@ fn a_turn_is_all_or_nothing_or_a_persons_business() {
     let never = TurnFate::Review(Review::NeverClear);
     let (at_once, quiet, late) = (Duration::ZERO, PATIENCE.quiet, PATIENCE.give_up);
     let rows = [
-        (Turn::Spend, unknown(), [Spent, Invalid], at_once, done.clone()),
-        (Turn::Spend, unknown(), [Usable, Usable], at_once, still.clone()),
-        (Turn::Spend, unknown(), [Usable, Usable], quiet, absent.clone()),
-        (Turn::Spend, unknown(), [Usable, Spent], at_once, TurnFate::Review(Review::Partly)),
+        (
+            Turn::Spend,
+            unknown(),
+            [Spent, Invalid],
+            at_once,
+            done.clone(),
+        ),
+        (
+            Turn::Spend,
+            unknown(),
+            [Usable, Usable],
+            at_once,
+            still.clone(),
+        ),
+        (
+            Turn::Spend,
+            unknown(),
+            [Usable, Usable],
+            quiet,
+            absent.clone(),
+        ),
+        (
+            Turn::Spend,
+            unknown(),
+            [Usable, Spent],
+            at_once,
+            TurnFate::Review(Review::Partly),
+        ),
         (Turn::Spend, unknown(), [Spent, Other], quiet, still.clone()),
         (Turn::Spend, unknown(), [Spent, Other], late, never.clone()),
-        (Turn::Spend, no(), [Usable, Usable], at_once, refusal.clone()),
-        (Turn::Spend, no(), [Spent, Spent], at_once, TurnFate::Review(Review::RefusedYetThere)),
+        (
+            Turn::Spend,
+            no(),
+            [Usable, Usable],
+            at_once,
+            refusal.clone(),
+        ),
+        (
+            Turn::Spend,
+            no(),
+            [Spent, Spent],
+            at_once,
+            TurnFate::Review(Review::RefusedYetThere),
+        ),
         (Turn::Undo, unknown(), [Usable, Usable], at_once, done),
         (Turn::Undo, unknown(), [Spent, Invalid], at_once, still),
         (Turn::Undo, unknown(), [Spent, Invalid], quiet, absent),
-        (Turn::Undo, unknown(), [Usable, Spent], quiet, TurnFate::Review(Review::Partly)),
+        (
+            Turn::Undo,
+            unknown(),
+            [Usable, Spent],
+            quiet,
+            TurnFate::Review(Review::Partly),
+        ),
         (Turn::Undo, no(), [Spent, Spent], at_once, refusal),
     ];
     for (turn, answer, statuses, age, fate) in rows {
@@ -196,8 +349,20 @@ fn a_turn_is_all_or_nothing_or_a_persons_business() {
     let mut expired = voucher("a", Invalid);
     expired.end = Some(NOW);
     let b = || voucher("b", Spent);
-    for after in [vec![expired, b()], vec![b()], vec![voucher("a", Spent), voucher("a", Usable), b()]] {
-        let is = resolve_turn(Turn::Spend, &ids, &unknown(), Some(&after), NOW, late, &PATIENCE);
+    for after in [
+        vec![expired, b()],
+        vec![b()],
+        vec![voucher("a", Spent), voucher("a", Usable), b()],
+    ] {
+        let is = resolve_turn(
+            Turn::Spend,
+            &ids,
+            &unknown(),
+            Some(&after),
+            NOW,
+            late,
+            &PATIENCE,
+        );
         assert_eq!(is, never, "{after:?}");
     }
     let blind = resolve_turn(Turn::Spend, &ids, &unknown(), None, NOW, late, &PATIENCE);
@@ -207,9 +372,16 @@ fn a_turn_is_all_or_nothing_or_a_persons_business() {
 #[test]
 fn what_cannot_be_turned_is_not_asked_for() {
     use RemoteStatus::{Invalid, Spent, Usable};
-    let listed = [voucher("a", Usable), voucher("b", Spent), voucher("c", Invalid)];
+    let listed = [
+        voucher("a", Usable),
+        voucher("b", Spent),
+        voucher("c", Invalid),
+    ];
     let ids = [id("a"), id("b"), id("c"), id("d")];
-    assert_eq!(unfit(Turn::Spend, &ids, &listed), [id("b"), id("c"), id("d")]);
+    assert_eq!(
+        unfit(Turn::Spend, &ids, &listed),
+        [id("b"), id("c"), id("d")]
+    );
     assert_eq!(unfit(Turn::Undo, &ids, &listed), [id("a"), id("d")]);
 }
 

@@ -163,7 +163,11 @@ fn orders(read: &Json, spend: &Spend) -> Read<Vec<TurnOrder>> {
         }
         orders.push(TurnOrder { order, voucher });
     }
-    let named = |id: &RemoteId| orders.iter().any(|order| order.voucher.as_ref() == Some(id));
+    let named = |id: &RemoteId| {
+        orders
+            .iter()
+            .any(|order| order.voucher.as_ref() == Some(id))
+    };
     let some = orders.iter().any(|order| order.voucher.is_some());
     match some && !spend.vouchers.iter().all(named) {
         true => Err(Not::Ours("redPaperId")),

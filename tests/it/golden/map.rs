@@ -120,7 +120,10 @@ impl Case {
                     size: 10,
                 };
                 let outcome = codec.read_list(&query, reply);
-                (codec.list_request(&query, &stamp), format!("{outcome:#?}\n"))
+                (
+                    codec.list_request(&query, &stamp),
+                    format!("{outcome:#?}\n"),
+                )
             }
             "spend" => {
                 let spend = Spend {
@@ -135,7 +138,10 @@ impl Case {
                     },
                 };
                 let outcome = codec.read_spend(&spend, reply);
-                (codec.spend_request(&spend, &stamp), format!("{outcome:#?}\n"))
+                (
+                    codec.spend_request(&spend, &stamp),
+                    format!("{outcome:#?}\n"),
+                )
             }
             "undo" => {
                 let undo = Undo {
@@ -190,7 +196,10 @@ fn others_sign_the_same_requests_alike() {
         ("give_given", &openssl["sha1"]),
     ] {
         let request = request(case);
-        assert!(request.contains(value.as_str().unwrap()), "{case}: {request}");
+        assert!(
+            request.contains(value.as_str().unwrap()),
+            "{case}: {request}"
+        );
     }
 }
 

@@ -34,12 +34,16 @@ const HASTY: Patience = Patience {
 };
 
 pub(crate) async fn platform(change: impl FnOnce(&mut MapConfig)) -> Simulator {
+    // An hour a second.
+    platform_at(3_600, change).await
+}
+
+async fn platform_at(time_scale: u32, change: impl FnOnce(&mut MapConfig)) -> Simulator {
     let mut map = MapConfig::from_seed(1);
     map.public_key = PublicKey::from_pem(PUBLIC);
     change(&mut map);
     let config = Config {
-        // An hour a second.
-        time_scale: 3_600,
+        time_scale,
         hold: Duration::from_secs(4),
         map: Some(map),
         ..Config::default()
@@ -120,10 +124,16 @@ async fn a_voucher_is_given_listed_spent_and_spent_anew_after_the_undo() {
         let GiveOutcome::Given { voucher, order: no } = said.outcome else {
             panic!("{said:?}")
         };
-        assert_eq!((voucher.sum, voucher.status), (Fen(100_000), RemoteStatus::Usable));
+        assert_eq!(
+            (voucher.sum, voucher.status),
+            (Fen(100_000), RemoteStatus::Usable)
+        );
         assert!(no.is_some() && voucher.start.is_none());
         let midnight = Timestamp(simulator.books().now_ms() * 1_000).next_beijing_midnight();
-        assert_eq!(voucher.end, Some(midnight.plus(Duration::from_secs(30 * 86_400))));
+        assert_eq!(
+            voucher.end,
+            Some(midnight.plus(Duration::from_secs(30 * 86_400)))
+        );
         assert_eq!(all(&door, 1).await, [voucher.clone()]);
 
         let spend = Spend {
@@ -146,14 +156,20 @@ async fn a_voucher_is_given_listed_spent_and_spent_anew_after_the_undo() {
             assert_eq!(spent, if says_spent { word } else { named });
             assert_eq!(orders[0].voucher.is_some(), order_for_each);
             let again = door.spend(&spend).await.outcome;
-            assert!(matches!(&again, TurnOutcome::Rejected(no) if no.code == "24305"), "{again:?}");
+            assert!(
+                matches!(&again, TurnOutcome::Rejected(no) if no.code == "24305"),
+                "{again:?}"
+            );
             let undo = Undo {
                 orders: vec![orders[0].order.clone()],
             };
             let undone = door.undo(&undo).await.outcome;
             assert_eq!(undone, TurnOutcome::Done { orders: Vec::new() });
             let twice = door.undo(&undo).await.outcome;
-            assert!(matches!(&twice, TurnOutcome::Rejected(no) if no.code == "24406"), "{twice:?}");
+            assert!(
+                matches!(&twice, TurnOutcome::Rejected(no) if no.code == "24406"),
+                "{twice:?}"
+            );
         }
         let book = simulator.books().map();
         assert_eq!((book.spends, book.undos, book.double_gives), (2, 2, 0));
@@ -228,7 +244,10 @@ const GIVE_FAULTS: [(MapFault, Expected); 18] = [
     (MapFault::ErrorAfter, Expected::Found),
     (MapFault::TimeoutBefore, Expected::Absent),
     (MapFault::TimeoutAfter, Expected::Found),
-    (MapFault::TimeoutTwice, Expected::Review(Review::SeveralVouchers)),
+    (
+        MapFault::TimeoutTwice,
+        Expected::Review(Review::SeveralVouchers),
+    ),
     (MapFault::Reset, Expected::Absent),
     (MapFault::ResetAfter, Expected::Found),
     (MapFault::HalfBody, Expected::Found),
@@ -237,7 +256,10 @@ const GIVE_FAULTS: [(MapFault, Expected); 18] = [
     (MapFault::HugeBody, Expected::Found),
     (MapFault::UnknownCode, Expected::Found),
     (MapFault::NoUser, Expected::Refused),
-    (MapFault::WrongSum, Expected::Review(Review::Mismatch("sum"))),
+    (
+        MapFault::WrongSum,
+        Expected::Review(Review::Mismatch("sum")),
+    ),
     (MapFault::NoId, Expected::Found),
     (MapFault::Sloppy, Expected::Told),
     (MapFault::Lag, Expected::Told),
@@ -265,7 +287,10 @@ async fn a_give_is_made_once_and_its_doubt_is_resolved_by_looking() {
             order: id(&format!("old-{n}")),
             ..order(n)
         };
-        assert!(matches!(door.give(&old).await.outcome, GiveOutcome::Given { .. }));
+        assert!(matches!(
+            door.give(&old).await.outcome,
+            GiveOutcome::Given { .. }
+        ));
         strikes(&simulator, MapCall::Give, fault);
         let kept = Mutex::new(None);
         let told = vouchers
@@ -279,14 +304,25 @@ async fn a_give_is_made_once_and_its_doubt_is_resolved_by_looking() {
         let gives = told.spoken.iter().filter(|said| said.call == "give");
         assert_eq!(gives.count(), 1, "{fault:?}");
         let book = simulator.books().map();
-        let mine = book.vouchers.iter().filter(|v| v.app_order_id == format!("order-{n}"));
+        let mine = book
+            .vouchers
+            .iter()
+            .filter(|v| v.app_order_id == format!("order-{n}"));
         let mine: Vec<_> = mine.map(|v| v.voucher_id.clone()).collect();
         match (expected, &told.fate) {
             (Expected::Told, Fate::Sent { voucher, proof, .. }) => {
-                assert_eq!((*proof, voucher.as_str()), (Proof::Told, &*mine[0]), "{fault:?}");
+                assert_eq!(
+                    (*proof, voucher.as_str()),
+                    (Proof::Told, &*mine[0]),
+                    "{fault:?}"
+                );
             }
             (Expected::Found, Fate::Sent { voucher, proof, .. }) => {
-                assert_eq!((*proof, voucher.as_str()), (Proof::Found, &*mine[0]), "{fault:?}");
+                assert_eq!(
+                    (*proof, voucher.as_str()),
+                    (Proof::Found, &*mine[0]),
+                    "{fault:?}"
+                );
             }
             (Expected::Absent, Fate::NotSent(NotSent::Absent)) => assert!(mine.is_empty()),
             (Expected::Refused, Fate::NotSent(NotSent::Refused(code))) => {
@@ -312,7 +348,10 @@ async fn the_first_answer_proves_no_more_than_it_says() {
         let said = door.give(&order(n)).await;
         match first(fault) {
             Some(outcome) => assert_eq!(said.outcome, outcome, "{fault:?}"),
-            None => assert!(matches!(said.outcome, GiveOutcome::Given { .. }), "{fault:?}"),
+            None => assert!(
+                matches!(said.outcome, GiveOutcome::Given { .. }),
+                "{fault:?}"
+            ),
         }
     }
 }
@@ -320,7 +359,8 @@ async fn the_first_answer_proves_no_more_than_it_says() {
 /// The request is still under way when somebody looks: nothing new is not yet a no.
 #[tokio::test]
 async fn a_give_in_flight_is_not_called_absent_too_early() {
-    let simulator = platform(|_| ()).await;
+    // The effect is seen about a second after the time-out.
+    let simulator = platform_at(150, |_| ()).await;
     let (door, pairs) = (door(&simulator), Pairs::default());
     let patience = Patience {
         quiet: Duration::from_secs(600),
@@ -329,18 +369,40 @@ async fn a_give_in_flight_is_not_called_absent_too_early() {
     let vouchers = Vouchers::new(&door, &pairs, patience);
     let give = order(1);
     strikes(&simulator, MapCall::Give, MapFault::TimeoutLate);
-    // Simulated time runs so fast that the effect is seen at once; so stand still with the books.
-    let before = Baseline::default();
-    let said = door.give(&give).await;
-    let doubt = Doubt {
-        give: &give,
-        before: &before,
-        answer: &said.outcome,
-        age: Duration::ZERO,
+    let kept = Mutex::new(Baseline::default());
+    let keep = async |list: Baseline| {
+        *kept.lock().unwrap() = list;
+        Ok(())
     };
-    // More than five simulated minutes have passed during the time-out.
-    let told = vouchers.look_again(&doubt).await;
-    assert!(matches!(told.fate, Fate::Sent { proof: Proof::Found, .. }), "{told:?}");
+    let told = vouchers.give(&give, keep).await.unwrap();
+    let code = "TIMEOUT".to_owned();
+    assert_eq!(told.fate, Fate::StillUnknown { code });
+    let (before, answer) = (
+        kept.into_inner().unwrap(),
+        GiveOutcome::Unknown(Cause::Timeout),
+    );
+    let fate = loop {
+        let doubt = Doubt {
+            give: &give,
+            before: &before,
+            answer: &answer,
+            age: Duration::from_secs(1),
+        };
+        match vouchers.look_again(&doubt).await.fate {
+            Fate::StillUnknown { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+            fate => break fate,
+        }
+    };
+    assert!(
+        matches!(
+            fate,
+            Fate::Sent {
+                proof: Proof::Found,
+                ..
+            }
+        ),
+        "{fate:?}"
+    );
     // Somebody else's process lost its answer before any byte was seen.
     let (other, gone) = (order(2), lost());
     let doubt = |age| Doubt {
@@ -349,10 +411,16 @@ async fn a_give_in_flight_is_not_called_absent_too_early() {
         answer: &gone,
         age,
     };
-    let early = vouchers.look_again(&doubt(Duration::from_secs(599))).await.fate;
+    let early = vouchers
+        .look_again(&doubt(Duration::from_secs(599)))
+        .await
+        .fate;
     let code = "LEASE_LOST".to_owned();
     assert_eq!(early, Fate::StillUnknown { code });
-    let late = vouchers.look_again(&doubt(Duration::from_secs(600))).await.fate;
+    let late = vouchers
+        .look_again(&doubt(Duration::from_secs(600)))
+        .await
+        .fate;
     assert_eq!(late, Fate::NotSent(NotSent::Absent));
 }
 
@@ -370,7 +438,10 @@ async fn nothing_is_sent_without_a_baseline_or_beside_another_give() {
     ] {
         strikes(&simulator, MapCall::Query, fault);
         let told = vouchers.give(&order(1), keep).await.unwrap();
-        assert!(matches!(told.fate, Fate::NotSent(NotSent::Unsent(_))), "{fault:?} {told:?}");
+        assert!(
+            matches!(told.fate, Fate::NotSent(NotSent::Unsent(_))),
+            "{fault:?} {told:?}"
+        );
     }
     let lost = vouchers
         .give(&order(1), async |_: Baseline| {
@@ -385,7 +456,13 @@ async fn nothing_is_sent_without_a_baseline_or_beside_another_give() {
     assert_eq!(simulator.books().map().calls.get(&MapCall::Give), None);
     drop(busy);
     let told = vouchers.give(&order(1), keep).await.unwrap();
-    assert!(matches!(told.fate, Fate::Sent { proof: Proof::Told, .. }));
+    assert!(matches!(
+        told.fate,
+        Fate::Sent {
+            proof: Proof::Told,
+            ..
+        }
+    ));
 }
 
 #[tokio::test]
@@ -412,6 +489,7 @@ async fn a_list_is_whole_or_nothing() {
         (&[MapFault::WrongTotal; 6], "LIST_TOO_SHORT"),
         (&[MapFault::Slow, MapFault::TimeoutBefore], "TIMEOUT"),
         (&[MapFault::Slow, MapFault::NothingFound], "10000"),
+        (&[MapFault::NothingFound], "LIST_CHANGED"),
         (&[MapFault::HalfBody], "CONNECTION_LOST"),
         (&[MapFault::UnknownCode], "24299"),
     ] {
@@ -471,7 +549,10 @@ async fn spends_and_undos_in_doubt_are_resolved_by_looking() {
     assert_eq!(told.fate, TurnFate::NotDone(NotSent::Unfit));
     assert_eq!(asked(&simulator), before);
 
-    let number = simulator.books().map().vouchers[0].spent_by.clone().unwrap();
+    let number = simulator.books().map().vouchers[0]
+        .spent_by
+        .clone()
+        .unwrap();
     let undo = Undo {
         orders: vec![id(&number)],
     };
@@ -519,21 +600,44 @@ fn canned(body: String) -> MapPlatform {
 #[tokio::test]
 async fn forged_replies_are_not_believed() {
     let order = |more: &str| {
-        format!(r#"{{"errcode":0,"order":{{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1","sum":100000{more}}}}}"#)
+        format!(
+            r#"{{"errcode":0,"order":{{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1","sum":100000{more}}}}}"#
+        )
     };
     let unknown = |cause| GiveOutcome::Unknown(cause);
     let differs = |field| GiveOutcome::Mismatch { field };
     for (body, outcome) in [
         (order(r#","mobileNum":"13800000000""#), differs("mobileNum")),
         (order(r#","appOrderId":"another""#), differs("appOrderId")),
-        (order("").replace("YYD", "OTHER"), differs("redPaperProductId")),
-        (order("").replace("100000", "1000.00"), unknown(Cause::Unparsable)),
+        (
+            order("").replace("YYD", "OTHER"),
+            differs("redPaperProductId"),
+        ),
+        (
+            order("").replace("100000", "1000.00"),
+            unknown(Cause::Unparsable),
+        ),
         (order(r#","sum":1"#), unknown(Cause::Unparsable)),
-        (order("").replace("RP1", "RP1|RP2"), unknown(Cause::Unparsable)),
-        (order("").replace(":0,", ":\"OK\","), unknown(Cause::UnlistedCode("OK".to_owned()))),
-        (r#"{"errcode":"139 0000 0000"}"#.to_owned(), unknown(Cause::UnlistedCode("MALFORMED_CODE".to_owned()))),
-        (r#"{"errmsg":"赠送红包成功"}"#.to_owned(), unknown(Cause::Unparsable)),
-        (r#"{"errcode":0,"errmsg":"赠送红包成功"}"#.to_owned(), unknown(Cause::Unparsable)),
+        (
+            order("").replace("RP1", "RP1|RP2"),
+            unknown(Cause::Unparsable),
+        ),
+        (
+            order("").replace(":0,", ":\"OK\","),
+            unknown(Cause::UnlistedCode("OK".to_owned())),
+        ),
+        (
+            r#"{"errcode":"139 0000 0000"}"#.to_owned(),
+            unknown(Cause::UnlistedCode("MALFORMED_CODE".to_owned())),
+        ),
+        (
+            r#"{"errmsg":"赠送红包成功"}"#.to_owned(),
+            unknown(Cause::Unparsable),
+        ),
+        (
+            r#"{"errcode":0,"errmsg":"赠送红包成功"}"#.to_owned(),
+            unknown(Cause::Unparsable),
+        ),
         ("OK".to_owned(), unknown(Cause::Unparsable)),
     ] {
         let door = canned(body.clone());
@@ -547,10 +651,21 @@ async fn forged_replies_are_not_believed() {
     };
     let list = |entry: &str| format!(r#"{{"pageIndex":1,"total":1,"list":[{entry}]}}"#);
     for (body, field) in [
-        (list(r#"{"redPaperProductId":"OTHER","redPaperId":"RP1","sum":1}"#), Some("redPaperProductId")),
-        (list(r#"{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1","sum":1,"mobileNum":"13800000000"}"#), Some("mobileNum")),
+        (
+            list(r#"{"redPaperProductId":"OTHER","redPaperId":"RP1","sum":1}"#),
+            Some("redPaperProductId"),
+        ),
+        (
+            list(
+                r#"{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1","sum":1,"mobileNum":"13800000000"}"#,
+            ),
+            Some("mobileNum"),
+        ),
         (list("").replace(":1,\"t", ":2,\"t"), Some("pageIndex")),
-        (list(r#"{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1"}"#), None),
+        (
+            list(r#"{"redPaperProductId":"HONGBAO_YYD","redPaperId":"RP1"}"#),
+            None,
+        ),
         (r#"{"pageIndex":1,"list":[]}"#.to_owned(), None),
         (r#"{"pageIndex":1,"total":1}"#.to_owned(), None),
     ] {
@@ -572,5 +687,8 @@ async fn without_a_connection_nothing_was_given() {
     let GiveOutcome::Rejected(no) = said.outcome else {
         panic!("{said:?}")
     };
-    assert_eq!((no.kind, &*no.code), (RejectionKind::NotSent, "CONNECT_FAILED"));
+    assert_eq!(
+        (no.kind, &*no.code),
+        (RejectionKind::NotSent, "CONNECT_FAILED")
+    );
 }
