@@ -16,6 +16,7 @@ mod issuance;
 mod kinds;
 mod many;
 mod people;
+mod platforms;
 mod pots;
 mod reasons;
 mod scans;

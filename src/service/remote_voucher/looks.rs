@@ -51,13 +51,25 @@ impl Look {
     }
 }
 
-/// Every page, from the first on. A list that changes while it is read is not whole: a
-/// voucher may have slipped from one page to another.
+/// Every page, from the first on. What is said to be empty is asked for twice: seed 002 says
+/// so with the code of any other error, and doubt is resolved by what was there before.
 pub(super) async fn whole(
     platform: &impl VoucherPlatform,
     whose: Whose<'_>,
     said: &mut Vec<Spoken>,
 ) -> Look {
+    match pages(platform, whose, said).await {
+        Look::Whole(none) if none.is_empty() => match pages(platform, whose, said).await {
+            Look::Whole(some) if !some.is_empty() => Look::Unclear("LIST_CHANGED".to_owned()),
+            second => second,
+        },
+        look => look,
+    }
+}
+
+/// A list that changes while it is read is not whole: a voucher may have slipped from one
+/// page to another.
+async fn pages(platform: &impl VoucherPlatform, whose: Whose<'_>, said: &mut Vec<Spoken>) -> Look {
     let unclear = |code: &str| Look::Unclear(code.to_owned());
     let mut vouchers = Vec::new();
     let mut total = None;

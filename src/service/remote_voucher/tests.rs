@@ -97,7 +97,9 @@ fn give() -> Give {
 async fn pages_make_a_list_only_if_they_fit_together() {
     let mobile = give().pair.mobile;
     for (pages, want) in [
-        (&[("", 0)][..], Ok(0)),
+        (&[("", 0), ("", 0)][..], Ok(0)),
+        (&[("", 0), ("a", 1)], Err("LIST_CHANGED")),
+        (&[("", 0)], Err("TIMEOUT")),
         (&[("a b", 3), ("c", 3)], Ok(3)),
         (&[("a b", 4), ("a b", 4)], Err("LIST_REPEATS")),
         (&[("a b", 3), ("c d", 3)], Err("LIST_TOO_LONG")),

@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/kinds.rs", include_str!("kinds.rs")),
     ("bad_input/many.rs", include_str!("many.rs")),
     ("bad_input/people.rs", include_str!("people.rs")),
+    ("bad_input/platforms.rs", include_str!("platforms.rs")),
     ("bad_input/pots.rs", include_str!("pots.rs")),
     ("bad_input/scans.rs", include_str!("scans.rs")),
     ("bad_input/searches.rs", include_str!("searches.rs")),

@@ -5,6 +5,7 @@ mod client;
 mod faults;
 mod group;
 mod limits;
+mod map;
 mod mini;
 mod process;
 mod protocol;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hongbao::app::{self, Running};
-use hongbao::config::{Config, CredentialConfig};
+use hongbao::config::{Config, CredentialConfig, MapConfig};
 use hongbao::domain::grant::{Grant, PrincipalKind, Shops};
 use hongbao::domain::role::Role;
 use hongbao::domain::text::Code;
+use hongbao::signing::rsa::PublicKey;
 use hongbao::simulator::{self, FaultTable, Simulator};
 use hongbao::store::Store;
 use hongbao::store::app::NewApp;
@@ -14,6 +15,10 @@ use hongbao::store::app::NewApp;
 use super::client::Client;
 use super::database::TestDb;
 use super::raw::Raw;
+
+/// The key of the app at the voucher platform.
+const MAP_PUBLIC: &str = include_str!("../../golden/map/public.pem");
+const MAP_PRIVATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/map/private.pem");
 
 /// What a test wants otherwise than usual.
 #[derive(Clone, Debug)]
@@ -79,6 +84,10 @@ impl TestApp {
             limits: options.limits,
             time_origin_ms: options.time_origin_ms,
             hold: Duration::from_millis(options.provider_timeout_ms * 3),
+            map: Some(simulator::MapConfig {
+                public_key: PublicKey::from_pem(MAP_PUBLIC),
+                ..simulator::MapConfig::from_seed(1)
+            }),
             ..Default::default()
         })
         .await
@@ -228,5 +237,30 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
             map: None,
         },
     );
+    if let Some(map) = simulator.map() {
+        let app = CredentialConfig {
+            base_url: simulator.base_url(),
+            mch_id: map.app_id.clone(),
+            api_key: map.app_key.clone(),
+            api_key_file: None,
+            cert_file: None,
+            key_file: None,
+            ca_file: None,
+            shops: None,
+            map: Some(MapConfig {
+                sign_key_file: MAP_PRIVATE.into(),
+                sign_hash: Default::default(),
+                give_prefix: "/gw".to_owned(),
+                query_prefix: String::new(),
+                spend_prefix: "/gw".to_owned(),
+                undo_prefix: "/gw".to_owned(),
+                signs_associated: false,
+                refusals: ["24103", "24104", "24305", "24406"]
+                    .map(str::to_owned)
+                    .into(),
+            }),
+        };
+        config.credentials.insert("map".to_owned(), app);
+    }
     config
 }
