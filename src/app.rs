@@ -358,7 +358,7 @@ fn secrets(name: &str, raw: &CredentialConfig) -> anyhow::Result<Secrets> {
     let ca_pem = raw.ca_file.as_ref().map(read).transpose()?;
     let base_url = raw.base_url.trim_end_matches('/').to_owned();
     if let Some(map) = &raw.map {
-        return Ok(Secrets::Map(MapCredential {
+        return Ok(Secrets::Map(Box::new(MapCredential {
             name: name.to_owned(),
             base_url,
             app_id: merchant(Protocol::Map, raw)?,
@@ -373,7 +373,7 @@ fn secrets(name: &str, raw: &CredentialConfig) -> anyhow::Result<Secrets> {
             options: map_options(map),
             client_identity,
             ca_pem,
-        }));
+        })));
     }
     let mch_id = merchant(Protocol::WechatPayV2, raw)?;
     if let Some(pair) = &client_identity {

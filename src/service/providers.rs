@@ -20,7 +20,7 @@ pub enum Secrets {
     /// A merchant of WeChat Pay.
     WechatPay(Credential),
     /// An app at a MAP platform.
-    Map(MapCredential),
+    Map(Box<MapCredential>),
 }
 
 /// Whom a credential opens the door to.

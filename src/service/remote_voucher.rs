@@ -137,16 +137,12 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let said = self.platform.give(give).await;
         let (answer, ended) = (said.outcome.clone(), clock::monotonic());
         spoken.push(looks::spoken(said));
-        let fate = self.resolve(give, &before, &answer, None, Duration::ZERO);
-        let fate = match fate {
-            Fate::StillUnknown { .. } => {
-                let whose = Whose::pair(&give.pair);
-                let after = looks::whole(self.platform, whose, &mut spoken).await;
-                let after = after.vouchers().map(|vouchers| Baseline::of(vouchers));
-                self.resolve(give, &before, &answer, after.as_ref(), ended.elapsed())
-            }
-            ended => ended,
-        };
+        let mut fate = self.resolve(give, &before, &answer, None, Duration::ZERO);
+        if matches!(fate, Fate::StillUnknown { .. }) {
+            let after = looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await;
+            let after = after.vouchers().map(Baseline::of);
+            fate = self.resolve(give, &before, &answer, after.as_ref(), ended.elapsed());
+        }
         Ok(Told { fate, spoken })
     }
 
@@ -161,7 +157,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
             return Told { fate, spoken };
         };
         let after = looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await;
-        let after = after.vouchers().map(|vouchers| Baseline::of(vouchers));
+        let after = after.vouchers().map(Baseline::of);
         let fate = self.resolve(give, doubt.before, doubt.answer, after.as_ref(), doubt.age);
         Told { fate, spoken }
     }
@@ -270,15 +266,12 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let (answer, ended) = (said.outcome.clone(), clock::monotonic());
         spoken.push(looks::spoken(said));
         let at_once = Duration::ZERO;
-        let fate = resolve_turn(turn, ids, &answer, None, now, at_once, &self.patience);
-        let fate = match fate {
-            TurnFate::StillUnknown { .. } => {
-                let after = looks::whole(self.platform, frame.whose, &mut spoken).await;
-                let (after, age) = (after.vouchers(), ended.elapsed());
-                resolve_turn(turn, ids, &answer, after, now, age, &self.patience)
-            }
-            ended => ended,
-        };
+        let mut fate = resolve_turn(turn, ids, &answer, None, now, at_once, &self.patience);
+        if matches!(fate, TurnFate::StillUnknown { .. }) {
+            let after = looks::whole(self.platform, frame.whose, &mut spoken).await;
+            let (after, age) = (after.vouchers(), ended.elapsed());
+            fate = resolve_turn(turn, ids, &answer, after, now, age, &self.patience);
+        }
         Ok(Told { fate, spoken })
     }
 }

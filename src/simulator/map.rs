@@ -77,7 +77,12 @@ impl Platform {
         let decided = match call {
             MapCall::Give => self.ordered(books, call, body, Self::give),
             MapCall::Spend => self.ordered(books, call, body, Self::spend),
-            MapCall::Undo => self.ordered(books, call, body, Self::undo),
+            MapCall::Undo => self.ordered(
+                books,
+                call,
+                body,
+                |of: &Self, change, undo: &Vec<Undo>, keep| of.undo(change, undo, keep),
+            ),
             MapCall::Query => self.asked(body).map(|query| {
                 books.change(|change| {
                     let (_, answer) = self.note(change, call);
@@ -250,7 +255,7 @@ impl Platform {
         Ok(reply::spent(&orders, self.config.order_for_each))
     }
 
-    fn undo(&self, change: &mut Change<'_>, undo: &Vec<Undo>, keep: Keep) -> Truth {
+    fn undo(&self, change: &mut Change<'_>, undo: &[Undo], keep: Keep) -> Truth {
         let known = |undo: &Undo| change.ledger.map.knows_order(&undo.order_id);
         if !undo.iter().all(known) {
             return Err(Refusal::NoOrder);

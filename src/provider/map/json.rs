@@ -68,7 +68,9 @@ impl Json {
     pub(super) fn list(&self, name: &str) -> Option<&[Self]> {
         match self.get(name)? {
             Self::List(list) => Some(list),
-            _ => None,
+            Self::Nothing | Self::Strange | Self::Whole(_) | Self::Text(_) | Self::Object(_) => {
+                None
+            }
         }
     }
 }

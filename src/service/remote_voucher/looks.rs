@@ -58,12 +58,14 @@ pub(super) async fn whole(
     whose: Whose<'_>,
     said: &mut Vec<Spoken>,
 ) -> Look {
-    match pages(platform, whose, said).await {
-        Look::Whole(none) if none.is_empty() => match pages(platform, whose, said).await {
-            Look::Whole(some) if !some.is_empty() => Look::Unclear("LIST_CHANGED".to_owned()),
-            second => second,
-        },
-        look => look,
+    let first = pages(platform, whose, said).await;
+    if first != Look::Whole(Vec::new()) {
+        return first;
+    }
+    let second = pages(platform, whose, said).await;
+    match second.vouchers() {
+        Some(some) if !some.is_empty() => Look::Unclear("LIST_CHANGED".to_owned()),
+        _ => second,
     }
 }
 

@@ -63,9 +63,9 @@ fn failed(call: MapCall) -> &'static str {
 }
 
 pub(super) fn refusal(call: MapCall, refusal: Refusal) -> Value {
-    let errmsg = match refusal {
-        Refusal::NothingFound => "没有查询到该用户的红包，其它错误".to_owned(),
-        other => format!("{}，{}", failed(call), other.text()),
+    let errmsg = match refusal == Refusal::NothingFound {
+        true => "没有查询到该用户的红包，其它错误".to_owned(),
+        false => format!("{}，{}", failed(call), refusal.text()),
     };
     json!({ "errcode": refusal.code(call), "errmsg": errmsg })
 }
