@@ -204,7 +204,10 @@ mod tests {
         assert_eq!(number, "RP20150404123456");
         assert_eq!(voucher_no(VoucherId(7), given), "RP20150404000007");
         for id in [1, 7, 999_999, 1_000_000, i64::MAX] {
-            assert_eq!(parse_voucher_no(&voucher_no(VoucherId(id), given)), Some(VoucherId(id)));
+            assert_eq!(
+                parse_voucher_no(&voucher_no(VoucherId(id), given)),
+                Some(VoucherId(id))
+            );
         }
         assert_eq!(parse_voucher_no(&number), Some(VoucherId(123_456)));
         for bad in [
