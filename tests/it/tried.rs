@@ -88,10 +88,7 @@ macro_rules! tried {
         let made = app.client.$service().$method(request).await;
         let made = made.expect(name).into_inner();
         let $answer = made.clone();
-        assert!(
-            !$answer.replayed,
-            "{name}: the trial used the name up"
-        );
+        assert!(!$answer.replayed, "{name}: the trial used the name up");
         assert_eq!($shown, promised, "{name}: the trial promised otherwise");
         seen.insert(name.replace('_', ""));
         made

@@ -26,6 +26,27 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/searches.rs", include_str!("searches.rs")),
     ("bad_input/shops.rs", include_str!("shops.rs")),
     ("bad_input/states.rs", include_str!("states.rs")),
+    ("bad_input/vouchers.rs", include_str!("vouchers.rs")),
+    (
+        "bad_input/vouchers/confirms.rs",
+        include_str!("vouchers/confirms.rs"),
+    ),
+    (
+        "bad_input/vouchers/gifts.rs",
+        include_str!("vouchers/gifts.rs"),
+    ),
+    (
+        "bad_input/vouchers/hands.rs",
+        include_str!("vouchers/hands.rs"),
+    ),
+    (
+        "bad_input/vouchers/lists.rs",
+        include_str!("vouchers/lists.rs"),
+    ),
+    (
+        "bad_input/vouchers/spends.rs",
+        include_str!("vouchers/spends.rs"),
+    ),
     ("bad_input/wire.rs", include_str!("wire.rs")),
     ("permissions.rs", include_str!("../permissions.rs")),
     ("idempotency.rs", include_str!("../idempotency.rs")),

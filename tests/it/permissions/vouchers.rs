@@ -142,9 +142,7 @@ pub(super) async fn ours<'k>(
     keys: impl Fn(&'static str) -> &'k str,
     uid: &str,
 ) -> Shelf {
-    let maker = app
-        .person_in("makes", &[Role::Operator], Shops::All)
-        .await;
+    let maker = app.person_in("makes", &[Role::Operator], Shops::All).await;
     let client = |key: &str| app.client.with_key(Some(key));
     let making = Making {
         maker: client(&maker),

@@ -67,7 +67,7 @@ pub(super) async fn tried(ground: &mut Ground) {
     change!(
         update_voucher_product,
         UpdateVoucherProductRequest {
-            update_mask: update_mask,
+            update_mask,
             name: "红包".into(),
             stock_count: 9
         }
@@ -130,9 +130,7 @@ async fn orders(ground: &mut Ground, client: &Client) {
         a.order
     ));
     let lines = given.order.unwrap().lines.into_iter();
-    let ids: Vec<i64> = lines
-        .map(|line| line.voucher.unwrap().voucher_id)
-        .collect();
+    let ids: Vec<i64> = lines.map(|line| line.voucher.unwrap().voucher_id).collect();
     let spend = pb::SpendVouchersRequest {
         shop_id: SHOP,
         app_order_id: id(),
@@ -195,11 +193,7 @@ async fn hands(ground: &mut Ground, client: &Client, ids: &[i64]) {
         };
     }
     let end_time = Some(instant(LATER));
-    hand!(
-        extend_vouchers,
-        ExtendVouchersRequest { end_time: end_time },
-        ids[0]
-    );
+    hand!(extend_vouchers, ExtendVouchersRequest { end_time }, ids[0]);
     hand!(freeze_vouchers, FreezeVouchersRequest {}, ids[0]);
     hand!(void_vouchers, VoidVouchersRequest {}, ids[2]);
     // The digits of a trial are none that anybody has.

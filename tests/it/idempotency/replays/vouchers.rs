@@ -59,7 +59,7 @@ pub(super) async fn replay(app: &TestApp, seen: &mut BTreeSet<String>) {
     turns!(
         update_voucher_product,
         UpdateVoucherProductRequest {
-            update_mask: update_mask,
+            update_mask,
             name: "红包".into()
         },
         |r| r.name.push('x')
@@ -74,9 +74,11 @@ pub(super) async fn replay(app: &TestApp, seen: &mut BTreeSet<String>) {
         DefundVoucherProductRequest { amount_fen: 100 },
         |r| r.amount_fen = 101
     );
-    turns!(activate_voucher_product, ActivateVoucherProductRequest {}, |r| r
-        .product_id =
-        other);
+    turns!(
+        activate_voucher_product,
+        ActivateVoucherProductRequest {},
+        |r| r.product_id = other
+    );
     let grants = vec![pb::VoucherProductGrant {
         app_id: 1,
         may_see: true,
@@ -84,13 +86,13 @@ pub(super) async fn replay(app: &TestApp, seen: &mut BTreeSet<String>) {
     }];
     turns!(
         set_voucher_product_grants,
-        SetVoucherProductGrantsRequest { grants: grants },
+        SetVoucherProductGrantsRequest { grants },
         |r| r.grants[0].may_spend = true
     );
     orders(app, seen).await;
-    turns!(pause_voucher_product, PauseVoucherProductRequest {}, |r| r
-        .product_id =
-        other);
+    turns!(pause_voucher_product, PauseVoucherProductRequest {}, |r| {
+        r.product_id = other
+    });
     turns!(end_voucher_product, EndVoucherProductRequest {}, |r| r
         .product_id =
         other);
@@ -191,8 +193,17 @@ async fn orders(app: &TestApp, seen: &mut BTreeSet<String>) {
                 order: order_ref($order),
                 ..Default::default()
             };
-            replays!(client, seen, vouchers.$method, request, |r| r.order = order_ref(if $order == held { order } else { held }),
-                |a| a.order.as_ref().map(|order| (order.order_id, order.state, order.amount_fen)));
+            replays!(
+                client,
+                seen,
+                vouchers.$method,
+                request,
+                |r| r.order = order_ref(if $order == held { order } else { held }),
+                |a| a
+                    .order
+                    .as_ref()
+                    .map(|order| (order.order_id, order.state, order.amount_fen))
+            );
         };
     }
     change!(undo_spend, UndoSpendRequest, order);
