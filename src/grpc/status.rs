@@ -112,8 +112,15 @@ pub fn code(reason: Reason) -> Code {
         | Reason::OrderIdInvalid
         | Reason::CodeInvalid
         | Reason::MalformedMessage => Code::InvalidArgument,
-        Reason::CredentialMissing | Reason::CredentialInvalid | Reason::SignatureInvalid | Reason::TimestampSkew | Reason::NonceReplayed | Reason::SignatureAmbiguous => Code::Unauthenticated,
-        Reason::PermissionMissing | Reason::OperatorRequired | Reason::ProductNotAllowed => Code::PermissionDenied,
+        Reason::CredentialMissing
+        | Reason::CredentialInvalid
+        | Reason::SignatureInvalid
+        | Reason::TimestampSkew
+        | Reason::NonceReplayed
+        | Reason::SignatureAmbiguous => Code::Unauthenticated,
+        Reason::PermissionMissing | Reason::OperatorRequired | Reason::ProductNotAllowed => {
+            Code::PermissionDenied
+        }
         Reason::ShopNotFound
         | Reason::CampaignNotFound
         | Reason::IssuanceNotFound
@@ -171,7 +178,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::StepUpWrong
         | Reason::StepUpLocked
         | Reason::NotInReview => Code::FailedPrecondition,
-        Reason::RateLimited | Reason::ServerOverloaded | Reason::CodeLocked => Code::ResourceExhausted,
+        Reason::RateLimited | Reason::ServerOverloaded | Reason::CodeLocked => {
+            Code::ResourceExhausted
+        }
         Reason::EtagMismatch | Reason::ConcurrentUpdate => Code::Aborted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::DatabaseUnavailable | Reason::ShuttingDown | Reason::ProviderUnreachable => {

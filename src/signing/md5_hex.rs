@@ -67,7 +67,14 @@ mod tests {
         let hex = lower(&abc);
         assert_eq!(hex, "900150983cd24fb0d6963f7d28e17f72");
         assert!(is(&hex, &abc) && is(&hex.to_uppercase(), &abc));
-        for bad in ["", "zz", "é", &hex[..31], &format!("{hex}0"), &"0".repeat(32)] {
+        for bad in [
+            "",
+            "zz",
+            "é",
+            &hex[..31],
+            &format!("{hex}0"),
+            &"0".repeat(32),
+        ] {
             assert!(!is(bad, &abc), "{bad}");
         }
     }

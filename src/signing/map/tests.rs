@@ -46,7 +46,9 @@ fn spend(vouchers: &[String]) -> Spend<'_> {
 }
 
 fn numbers() -> Vec<String> {
-    ["RP20150404123456", "RP20150404123457"].map(str::to_owned).to_vec()
+    ["RP20150404123456", "RP20150404123457"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn md5_of(operation: Operation<'_>, rules: &Rules<'_>) -> String {
@@ -63,7 +65,11 @@ fn in_doubt(operation: Operation<'_>, rules: &Rules<'_>) -> bool {
 #[test]
 fn foreign_vectors_agree() {
     let all: Value = serde_json::from_str(VECTORS).unwrap();
-    for name in ["seed002_app_signature", "seed002_give_orderMD5", "seed002_tsig_plaintext"] {
+    for name in [
+        "seed002_app_signature",
+        "seed002_give_orderMD5",
+        "seed002_tsig_plaintext",
+    ] {
         let values = all[name]["values"].as_array().unwrap();
         let mut values: Vec<&str> = values.iter().map(|v| v.as_str().unwrap()).collect();
         for _ in 0..values.len() {
@@ -89,12 +95,21 @@ fn blanks_are_left_out_and_surrogates_sort_as_in_java() {
 #[test]
 fn what_openssl_signed_is_right_and_nothing_else() {
     let vector: Value = serde_json::from_str(OPENSSL).unwrap();
-    let values = ["fc8044a7f0d3b083e1e25f78c61c13b7", "zjhtwallet", "20150504153001", "n0nce456"];
+    let values = [
+        "fc8044a7f0d3b083e1e25f78c61c13b7",
+        "zjhtwallet",
+        "20150504153001",
+        "n0nce456",
+    ];
     assert_eq!(canonical(&values), vector["message"]);
     let keys = [PUBLIC, CERTIFICATE].map(|pem| PublicKey::from_pem(pem).unwrap());
     assert_eq!(keys[0].to_pem().unwrap(), PUBLIC);
     assert_eq!(keys[1].to_pem().unwrap(), PUBLIC);
-    let hashes = [("sha1", Hash::Sha1), ("sha256", Hash::Sha256), ("md5", Hash::Md5)];
+    let hashes = [
+        ("sha1", Hash::Sha1),
+        ("sha256", Hash::Sha256),
+        ("md5", Hash::Md5),
+    ];
     for (name, hash) in hashes {
         let mut signature = STANDARD.decode(vector[name].as_str().unwrap()).unwrap();
         assert!(is_rsa(&keys[0], hash, &values, &signature), "{name}");
@@ -255,25 +270,64 @@ fn every_known_forgery_is_in_doubt() {
 #[test]
 fn what_keeps_no_format_is_in_doubt() {
     let bad = [
-        Give { mobile: "+8613912345678", ..give() },
-        Give { mobile: "12912345678", ..give() },
-        Give { sum_fen: 0, ..give() },
-        Give { sum_fen: -1, ..give() },
-        Give { sum_fen: 1_000_000_000, ..give() },
-        Give { remark: "gift", ..give() },
-        Give { remark: "", ..give() },
-        Give { remark: "红\u{1f9e7}包", ..give() },
-        Give { app_order_id: "", ..give() },
-        Give { app_order_id: "订单", ..give() },
-        Give { product_code: "1HONGBAO", ..give() },
+        Give {
+            mobile: "+8613912345678",
+            ..give()
+        },
+        Give {
+            mobile: "12912345678",
+            ..give()
+        },
+        Give {
+            sum_fen: 0,
+            ..give()
+        },
+        Give {
+            sum_fen: -1,
+            ..give()
+        },
+        Give {
+            sum_fen: 1_000_000_000,
+            ..give()
+        },
+        Give {
+            remark: "gift",
+            ..give()
+        },
+        Give {
+            remark: "",
+            ..give()
+        },
+        Give {
+            remark: "红\u{1f9e7}包",
+            ..give()
+        },
+        Give {
+            app_order_id: "",
+            ..give()
+        },
+        Give {
+            app_order_id: "订单",
+            ..give()
+        },
+        Give {
+            product_code: "1HONGBAO",
+            ..give()
+        },
     ];
     for give in bad {
         assert!(in_doubt(Operation::Give(give), &ANY), "{give:?}");
     }
     let vouchers = numbers();
     for bad in [
-        Spend { account_code: "12a4", ..spend(&vouchers) },
-        Spend { payment_code_md5: "w344dioeorreeoocWRT", ..spend(&vouchers) },
+        Spend {
+            account_code: "12a4",
+            ..spend(&vouchers)
+        },
+        Spend {
+            payment_code_md5: "w344dioeorreeoocWRT",
+            ..spend(&vouchers)
+        },
         spend(&[]),
         spend(&["1234123412341234".to_owned()]),
         spend(&vec![numbers()[0].clone(); 51]),
