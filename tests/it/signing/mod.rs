@@ -2,6 +2,7 @@
 //! seed 002 has it.
 
 mod calls;
+mod docs;
 mod map;
 mod orders;
 mod set;
