@@ -56,8 +56,8 @@ pub(super) async fn tried(ground: &mut Ground) {
     ));
     let product_id = made.product.unwrap().product_id;
     macro_rules! change {
-        ($method:ident, $request:ident { $($field:ident: $value:expr),* }) => {
-            let request = pb::$request { shop_id: SHOP, request_id: id(), product_id, $($field: $value,)* ..Default::default() };
+        ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* }) => {
+            let request = pb::$request { shop_id: SHOP, request_id: id(), product_id, $($field $(: $value)?,)* ..Default::default() };
             tried!(ground, vouchers.$method, request, |a| product(a.product));
         };
     }
@@ -177,13 +177,13 @@ async fn orders(ground: &mut Ground, client: &Client) {
 
 async fn hands(ground: &mut Ground, client: &Client, ids: &[i64]) {
     macro_rules! hand {
-        ($method:ident, $request:ident { $($field:ident: $value:expr),* }, $id:expr) => {
+        ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* }, $id:expr) => {
             let request = pb::$request {
                 shop_id: SHOP,
                 request_id: client.fresh(),
                 voucher_ids: vec![$id],
                 reason: "r".into(),
-                $($field: $value,)*
+                $($field $(: $value)?,)*
                 ..Default::default()
             };
             tried!(ground, vouchers.$method, request, |a| {

@@ -48,8 +48,8 @@ pub(super) async fn replay(app: &TestApp, seen: &mut BTreeSet<String>) {
     );
     let product_id: i64 = product_id.parse().unwrap();
     macro_rules! turns {
-        ($method:ident, $request:ident { $($field:ident: $value:expr),* }, |$r:ident| $change:expr) => {
-            let request = pb::$request { shop_id: SHOP, request_id: stringify!($method).into(), product_id, $($field: $value,)* ..Default::default() };
+        ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* }, |$r:ident| $change:expr) => {
+            let request = pb::$request { shop_id: SHOP, request_id: stringify!($method).into(), product_id, $($field $(: $value)?,)* ..Default::default() };
             replays!(client, seen, vouchers.$method, request, |$r| $change, |a| a.product.as_ref().unwrap().product_id);
         };
     }
@@ -216,13 +216,13 @@ async fn orders(app: &TestApp, seen: &mut BTreeSet<String>) {
 async fn hands(app: &TestApp, seen: &mut BTreeSet<String>, ids: &[i64]) {
     let client = &app.client;
     macro_rules! hand {
-        ($method:ident, $request:ident { $($field:ident: $value:expr),* }, $id:expr) => {
+        ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* }, $id:expr) => {
             let request = pb::$request {
                 shop_id: SHOP,
                 request_id: stringify!($method).into(),
                 voucher_ids: vec![$id],
                 reason: "r".into(),
-                $($field: $value,)*
+                $($field $(: $value)?,)*
                 ..Default::default()
             };
             replays!(client, seen, vouchers.$method, request, |r| r.reason.push('x'),
