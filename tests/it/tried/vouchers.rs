@@ -204,8 +204,8 @@ async fn hands(ground: &mut Ground, client: &Client, ids: &[i64]) {
         ..Default::default()
     };
     tried!(ground, vouchers.create_account_code, code, |a| a
-        .account_code
-        .len());
+        .expire_time
+        .is_some());
     let password = pb::SetPaymentCodeRequest {
         shop_id: SHOP,
         request_id: client.fresh(),

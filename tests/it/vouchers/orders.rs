@@ -174,7 +174,7 @@ async fn a_hold_is_spent_or_let_go_of(db: TestDb) {
 async fn a_hold_is_spent_also_after_the_end(db: TestDb) {
     let scene = Scene::open(db).await;
     let now = scene.app.store().now().await.unwrap().0;
-    let end = now + 1_500_000;
+    let end = now + 4_000_000;
     scene
         .product_with("brief", |new| new.validity = until(end))
         .await;
