@@ -53,6 +53,17 @@ fn draft(client: &Client, code: &str) -> pb::CreateVoucherProductRequest {
     }
 }
 
+/// Waits until the sweeper has written down what has passed, so that it does not write
+/// while rows are counted.
+async fn swept(table: &Table, passed: &str) {
+    while table.raw.number(passed).await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+const EXPIRED: &str = "SELECT COUNT(*) FROM voucher WHERE state = 'EXPIRED'";
+const RELEASED: &str = "SELECT COUNT(*) FROM voucher_order WHERE state = 'RELEASED'";
+
 async fn made(client: &Client, new: pb::CreateVoucherProductRequest) -> i64 {
     let made = client.vouchers().create_voucher_product(new).await.unwrap();
     made.into_inner().product.unwrap().product_id

@@ -3,7 +3,7 @@
 use hongbao::grpc::pb;
 
 use super::super::{OTHER, Table, at, bad, over, refused, time};
-use super::{active, answers, draft, funded, given, made, not_now};
+use super::{EXPIRED, active, answers, draft, funded, given, made, not_now, swept};
 use crate::support::{Client, SHOP, TestDb, fact, on_both, reason};
 use crate::vouchers::{all_of, instant, owner};
 
@@ -181,7 +181,7 @@ async fn hands_on_the_wrong_ones(db: TestDb) {
     };
     causes!(extend_vouchers, |id| sooner(id), [(open, "NOT_LATER")]);
     // What has expired takes its money anew, and there is none any more.
-    let end = now + 1_000_000;
+    let end = table.app.store().now().await.unwrap().0 + 5_000_000;
     let mut short = draft(client, "short");
     short.validity = crate::vouchers::until(end);
     let product_id = made(client, short).await;
@@ -193,13 +193,29 @@ async fn hands_on_the_wrong_ones(db: TestDb) {
         .await
         .unwrap();
     let expired = give("short").await;
-    while table.app.store().now().await.unwrap().0 < end {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    swept(&table, EXPIRED).await;
     causes!(
         freeze_vouchers,
         |id| freeze(client, vec![open, id], false),
         [(expired, "EXPIRED")]
+    );
+    let defund = pb::DefundVoucherProductRequest {
+        shop_id: SHOP,
+        request_id: client.fresh(),
+        product_id,
+        amount_fen: 100,
+        ..Default::default()
+    };
+    let mut vouchers = client.vouchers();
+    vouchers.defund_voucher_product(defund).await.unwrap();
+    let anew = extend(client, vec![expired]);
+    answers!(
+        table,
+        client,
+        extend_vouchers,
+        "#20 no money for it",
+        anew,
+        not_now("BUDGET_EXHAUSTED")
     );
     table.finish().await;
 }

@@ -8,7 +8,8 @@ use tonic::Code;
 use super::super::{OTHER, Table, at, bad, no, over, refused};
 use super::gifts::wrong_owners;
 use super::{
-    ANN, BOB, NUMBERS, active, answers, draft, from, gift, given, given_by, not_now, paused,
+    ANN, BOB, EXPIRED, NUMBERS, RELEASED, active, answers, draft, from, gift, given, given_by,
+    not_now, paused, swept,
 };
 use crate::support::{Client, SHOP, TestDb, fact, on_both};
 use crate::vouchers::{all_of, order_ref, owner, part_of, until};
@@ -145,7 +146,7 @@ async fn vouchers_in_the_way(db: TestDb) {
     let mut late = draft(client, "late");
     late.validity = from(1, 1);
     active(client, late).await;
-    let soon = table.app.store().now().await.unwrap().0 + 2_000_000;
+    let soon = table.app.store().now().await.unwrap().0 + 3_000_000;
     let mut short = draft(client, "short");
     short.validity = until(soon);
     active(client, short).await;
@@ -195,9 +196,7 @@ async fn vouchers_in_the_way(db: TestDb) {
         ("BALANCE_TOO_SMALL", part_of(whole.voucher_id, 101)),
         ("ONLY_WHOLE", part_of(whole.voucher_id, 99)),
     ];
-    while table.app.store().now().await.unwrap().0 < soon {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    swept(&table, EXPIRED).await;
     for (cause, used) in &in_the_way {
         let spend = spending(client, vec![all_of(good), used.clone()]);
         let row = format!("#25 {cause} {used:?}");
@@ -291,6 +290,7 @@ async fn orders(db: TestDb) {
     let lapsed = held(client, give("plain").await.voucher_id, 1).await;
     let kept = held(client, give("plain").await.voucher_id, 900).await;
     let other = held(client, give("plain").await.voucher_id, 900).await;
+    swept(&table, RELEASED).await;
     let named = |order| Some(pb::VoucherOrderRef { order });
     let undo = pb::UndoSpendRequest {
         shop_id: SHOP,
@@ -323,7 +323,6 @@ async fn orders(db: TestDb) {
         again,
         not_now("ORDER_STATE")
     );
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     let spend = pb::SpendReservedVouchersRequest {
         shop_id: SHOP,
         request_id: "spend".into(),
