@@ -3,6 +3,7 @@
 //! `HONGBAO_FULL=1` runs a thousand request ids of twenty duplicates each; without
 //! it fifty do.
 
+mod orders;
 mod replays;
 mod scans;
 
