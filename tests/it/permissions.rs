@@ -99,14 +99,14 @@ fn with(path: &[FieldDescriptorProto], id: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in path.iter().rev() {
         let number = u32::try_from(field.number()).unwrap();
-        let inner = match field.r#type() {
-            Type::Message => std::mem::take(&mut bytes),
-            Type::String => id.as_bytes().to_vec(),
-            _ => {
-                encode_key(number, WireType::Varint, &mut bytes);
-                encode_varint(id.parse().unwrap(), &mut bytes);
-                continue;
-            }
+        let inner = if field.r#type() == Type::Message {
+            std::mem::take(&mut bytes)
+        } else if field.r#type() == Type::String {
+            id.as_bytes().to_vec()
+        } else {
+            encode_key(number, WireType::Varint, &mut bytes);
+            encode_varint(id.parse().unwrap(), &mut bytes);
+            continue;
         };
         encode_key(number, WireType::LengthDelimited, &mut bytes);
         encode_varint(u64::try_from(inner.len()).unwrap(), &mut bytes);

@@ -299,7 +299,7 @@ async fn every_write_can_be_tried(db: TestDb) {
     };
     tried!(ground, issuances.resend, resend, |a| issuance(a.issuance));
     groups::tried(&mut ground, account_id).await;
-    vouchers::tried(&mut ground).await;
+    Box::pin(vouchers::tried(&mut ground)).await;
     change!(pause_campaign, PauseCampaignRequest {});
     change!(end_campaign, EndCampaignRequest {});
 

@@ -287,7 +287,7 @@ async fn every_write_replays(db: TestDb) {
     );
     audience::replay(&app, &mut seen).await;
     sends::replay(&app, account, &mut seen).await;
-    vouchers::replay(&app, &mut seen).await;
+    Box::pin(vouchers::replay(&app, &mut seen)).await;
     turns!(pause_campaign, PauseCampaignRequest {}, |r| r.campaign_id =
         99);
     turns!(end_campaign, EndCampaignRequest {}, |r| r.campaign_id = 99);

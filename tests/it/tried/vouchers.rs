@@ -23,8 +23,11 @@ fn product(found: Option<pb::VoucherProduct>) -> pb::VoucherProduct {
     }
 }
 
+/// What was taken or given, the state of the voucher after it, what is on it.
+type Line = (i64, i32, i64);
+
 /// What an order promises. Times go on, and a trial makes nothing that could have an id.
-fn order(found: Option<pb::VoucherOrder>) -> (String, i32, i32, i64, Vec<(i64, i32, i64)>) {
+fn order(found: Option<pb::VoucherOrder>) -> (String, i32, i32, i64, Vec<Line>) {
     let found = found.unwrap();
     let line = |line: pb::VoucherOrderLine| {
         let voucher = line.voucher.unwrap();
