@@ -15,7 +15,7 @@ mod orders;
 mod races;
 mod time;
 
-/// A shop that has vouchers, on real time, with nobody sweeping unless it is asked for.
+/// A shop that has vouchers, on real time. The sweeper comes by every two seconds.
 pub struct Scene {
     pub app: TestApp,
     pub client: Client,

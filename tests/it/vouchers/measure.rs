@@ -45,6 +45,10 @@ fn mobile(n: usize) -> String {
     format!("139{:08}", n % PEOPLE)
 }
 
+fn per_second(done: u128, since: Instant) -> u128 {
+    done * 1_000 / since.elapsed().as_millis()
+}
+
 /// Gives vouchers to everybody in turn; their ids and numbers.
 async fn stock_up(scene: &Scene, count: usize) -> Vec<(i64, String)> {
     let mut stock = Vec::with_capacity(count);
@@ -82,7 +86,7 @@ async fn of_service(
     scene: &Scene,
     stock: Option<Arc<Vec<(i64, String)>>>,
     next: Arc<AtomicUsize>,
-) -> f64 {
+) -> u128 {
     let (mut callers, since) = (JoinSet::new(), Instant::now());
     for _ in 0..CALLERS {
         let (client, stock, next) = (scene.client.clone(), stock.clone(), Arc::clone(&next));
@@ -120,8 +124,7 @@ async fn of_service(
             done
         });
     }
-    let done: i32 = callers.join_all().await.into_iter().sum();
-    f64::from(done) / since.elapsed().as_secs_f64()
+    per_second(callers.join_all().await.into_iter().sum(), since)
 }
 
 /// What the script knows.
@@ -184,9 +187,7 @@ impl Script {
     async fn journal(
         &self,
         raw: &Raw,
-        voucher: i64,
-        order: i64,
-        seq: i64,
+        (voucher, order, seq): (i64, i64, i64),
         (kind, from, to): (&str, &str, &str),
         (debit, credit): (&str, &str),
         now: i64,
@@ -227,9 +228,7 @@ impl Script {
             VALUES ({id}, 1, {product}, {person}, 'ISSUED', 10000, 10000, NULL, {end}, NULL, NULL, {id}, 0, NULL, 0, 1, {now}, {now})")).await;
         self.journal(
             raw,
-            id,
-            id,
-            1,
+            (id, id, 1),
             ("GIVEN", "NULL", "ISSUED"),
             ("AVAILABLE", "LIABILITY"),
             now,
@@ -265,9 +264,7 @@ impl Script {
             VALUES ({voucher}, 1, {id}, 0, 10000, 'SPENT', {now})")).await;
         self.journal(
             raw,
-            voucher,
-            id,
-            2,
+            (voucher, id, 2),
             ("SPENT", "'ISSUED'", "SPENT"),
             ("LIABILITY", "REDEEMED"),
             now,
@@ -287,7 +284,7 @@ async fn of_script(
     people: &Arc<Vec<i64>>,
     stock: Option<Arc<Vec<(i64, i64)>>>,
     next: &Arc<AtomicUsize>,
-) -> f64 {
+) -> u128 {
     let connections = if script.postgres { 8 } else { 1 };
     let mut raws = Vec::new();
     for _ in 0..connections {
@@ -311,8 +308,7 @@ async fn of_script(
             done
         });
     }
-    let done: i32 = tasks.join_all().await.into_iter().sum();
-    f64::from(done) / since.elapsed().as_secs_f64()
+    per_second(tasks.join_all().await.into_iter().sum(), since)
 }
 
 async fn measure(db: TestDb) {
@@ -365,16 +361,16 @@ async fn measure(db: TestDb) {
             let next = if is_gift { &scripted } else { &paid };
             bare.push(of_script(&script, &url, &people, stock, next).await);
         }
-        let middle = |rates: &mut Vec<f64>| {
-            rates.sort_by(f64::total_cmp);
+        let middle = |rates: &mut Vec<u128>| {
+            rates.sort_unstable();
             rates[1]
         };
         let (service, bare) = (middle(&mut service), middle(&mut bare));
         table.add_row([
             name.to_owned(),
-            format!("{service:.0}"),
-            format!("{bare:.0}"),
-            format!("{:.2}", service / bare),
+            service.to_string(),
+            bare.to_string(),
+            format!("{}.{:02}", service / bare, service * 100 / bare % 100),
         ]);
     }
     println!(
