@@ -1,6 +1,6 @@
 //! Vouchers: products, gifts, spends, and what a person does to single vouchers.
 //!
-//! Whatever changes vouchers does so at a [`desk::Desk`]: it locks them by id, reads
+//! Whatever changes vouchers does so at a desk (`desk.rs`): it locks them by id, reads
 //! the clock after that, changes them in memory, and writes everything at the end in
 //! one order for all: orders, vouchers, uses, journal, caps, and last each product's
 //! money by one conditional UPDATE.
