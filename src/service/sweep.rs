@@ -32,12 +32,12 @@ pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
     }
 }
 
-/// Whether there may be more.
+/// Whether there may be more: until a look finds nothing, it looks again at once.
 async fn vouchers(store: &Store, metrics: &Metrics) -> bool {
     let swept = match store.sweep_vouchers(MOST).await {
         Ok(swept) => swept,
         Err(error) => {
-            tracing::debug!(%error, "vouchers could not be swept");
+            tracing::warn!(%error, "vouchers could not be swept");
             return false;
         }
     };
@@ -50,7 +50,7 @@ async fn vouchers(store: &Store, metrics: &Metrics) -> bool {
             "vouchers that are over are written down"
         );
     }
-    swept.expired >= MOST
+    swept.expired > 0 || swept.released > 0
 }
 
 async fn nonces(store: &Store) {

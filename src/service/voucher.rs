@@ -84,10 +84,7 @@ impl Vouchers {
     pub async fn order(&self, mut command: Command, claim: Option<Claim>) -> Result<OrderView> {
         let trial = command.call.validate_only;
         if let Wanted::Spend {
-            uses,
-            confirmed,
-            consumes,
-            ..
+            uses, confirmed, ..
         } = &mut command.wanted
         {
             let codes: Vec<VoucherCode> = uses
@@ -98,11 +95,12 @@ impl Vouchers {
                 })
                 .collect();
             if !codes.is_empty() {
-                let (app, shop) = (command.call.app, command.shop);
-                self.store.count_guesses(app, shop, codes).await?;
+                let whose = (command.call.app, command.shop);
+                let request = command.call.request.clone();
+                self.store.count_guesses(whose, request, codes).await?;
             }
             if let Some(claim) = claim {
-                (*confirmed, *consumes) = self.check.check(claim).await?;
+                *confirmed = self.check.check(claim).await?;
             }
         }
         let done = match trial {

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use sea_orm::sea_query::{Expr, LockType, Query};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QuerySelect, Set};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 
 use super::Store;
 use super::entity::issuance;
@@ -201,26 +203,19 @@ impl Tx {
         shop: ShopId,
         account: AccountId,
     ) -> Result<Vec<Error>, Fault> {
-        let stopped = self.stopped(shop, Some(account)).await?;
+        let stopped = self.stopped(shop, account).await?;
         let breaker = breaker_of(self, plan::Scope::Account, account.0).await?;
         let tripped = breaker.and_then(|row| row.trip_reason);
         let tripped = tripped.map(|why| plan::refusal(plan::Scope::Account, account.0, &why));
         Ok(stopped.into_iter().chain(tripped).collect())
     }
 
-    /// Why a shop may not do what a stop holds back, if so.
-    pub(super) async fn stopped(
-        &self,
-        shop: ShopId,
-        account: Option<AccountId>,
-    ) -> Result<Vec<Error>, Fault> {
+    async fn stopped(&self, shop: ShopId, account: AccountId) -> Result<Vec<Error>, Fault> {
         let of = |kind, subject: i64| Column::Scope.eq(kind).and(Column::Subject.eq(subject));
-        let mut which = Condition::any()
+        let which = Condition::any()
             .add(of(Kind::Everything, 0))
+            .add(of(Kind::Account, account.0))
             .add(of(Kind::Shop, shop.0));
-        if let Some(account) = account {
-            which = which.add(of(Kind::Account, account.0));
-        }
         let rows = Entity::find()
             .filter(which)
             .filter(Column::Stopped.eq(true))
@@ -228,6 +223,26 @@ impl Tx {
             .await?;
         let refusal = |row: Model| stop::refusal(row.scope, row.subject, &row.reason);
         Ok(rows.into_iter().map(refusal).collect())
+    }
+
+    /// Why vouchers of a shop are neither given nor spent, if so. The rows are held as they
+    /// are until the unit ends, as a claim holds them: a stop waits for the units under way,
+    /// and holds for all that come after its answer.
+    pub(super) async fn stopped_for_vouchers(&self, shop: ShopId) -> Result<Vec<Error>, Fault> {
+        let of = |kind, subject: i64| Column::Scope.eq(kind).and(Column::Subject.eq(subject));
+        let which = Condition::any()
+            .add(of(Kind::Everything, 0))
+            .add(of(Kind::Shop, shop.0));
+        let rows = Entity::find()
+            .filter(which)
+            .order_by_asc(Column::Scope)
+            .order_by_asc(Column::Subject)
+            .lock(LockType::Share)
+            .all(self)
+            .await?;
+        let stopped = rows.into_iter().filter(|row| row.stopped);
+        let refusal = |row: Model| stop::refusal(row.scope, row.subject, &row.reason);
+        Ok(stopped.map(refusal).collect())
     }
 
     /// What is on its way, in doubt, and queued within a scope.

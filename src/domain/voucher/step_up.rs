@@ -82,6 +82,24 @@ impl Tries {
         }
     }
 
+    /// After so many that were wrong at once: what comes after the lock is not heard, and
+    /// does not lift it.
+    #[must_use]
+    pub fn after_wrongs(self, count: usize, now: Timestamp, most: i32) -> Self {
+        let wrong = i32::try_from(count).unwrap_or(i32::MAX);
+        if wrong == 0 {
+            return self;
+        }
+        let before = Self {
+            wrong: self
+                .wrong
+                .saturating_add(wrong - 1)
+                .min(most.saturating_sub(1)),
+            ..self
+        };
+        before.after_wrong(now, most)
+    }
+
     /// How many more may be wrong.
     #[must_use]
     pub fn left(self, most: i32) -> i32 {
@@ -110,6 +128,15 @@ mod tests {
         let until = now.plus(LOCK);
         assert_eq!(tries.left(WRONG_MAX), 0);
         assert_eq!(tries.heard(Timestamp(until.0 - 1)), Err(Locked(until)));
+        for count in [5, 6, 50] {
+            let at_once = Tries::default().after_wrongs(count, now, WRONG_MAX);
+            assert_eq!(at_once.heard(now), Err(Locked(until)), "{count} at once");
+        }
+        assert_eq!(Tries::default().after_wrongs(4, now, WRONG_MAX).wrong, 4);
+        assert_eq!(
+            Tries::default().after_wrongs(0, now, WRONG_MAX),
+            Tries::default()
+        );
         assert_eq!(tries.heard(until), Ok(()));
         assert_eq!(
             tries.after_wrong(until, WRONG_MAX).wrong,

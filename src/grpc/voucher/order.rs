@@ -1,7 +1,7 @@
 //! Gifts, spends, and what becomes of them.
 
 use super::{Backend, Caller, Fields, body, parse_call, pb, render};
-use crate::domain::id::ShopId;
+use crate::domain::id::{ShopId, VoucherId};
 use crate::domain::text::OrderNo;
 use crate::domain::voucher::StepUp;
 use crate::domain::{Reason, Result};
@@ -9,7 +9,7 @@ use crate::grpc::call::order_call;
 use crate::service::map_signature::{self, Give, MapSignature, Operation, Spend as SignedSpend};
 use crate::store::Call;
 use crate::store::voucher::{
-    Access, Claim, Command, Gift, OrderChange, OrderView, Owner, Use, Wanted,
+    Access, ByVoucher, Claim, Command, Confirmed, Gift, OrderChange, OrderView, Owner, Use, Wanted,
 };
 
 /// A business order's number at most, in bytes.
@@ -176,6 +176,14 @@ pub(super) async fn batch_give(
         .await
 }
 
+/// The id of a voucher that is named by it, or by its number.
+fn id_of(used: &Use) -> Option<VoucherId> {
+    match &used.voucher {
+        ByVoucher::Id(id) | ByVoucher::Number(_, id) => Some(*id),
+        ByVoucher::Code(_) => None,
+    }
+}
+
 /// What a spend and a hold have in common.
 struct Spend {
     owner: Option<Owner>,
@@ -195,8 +203,7 @@ impl Spend {
     ) -> Option<Self> {
         let owner = fields.owner(owner, "owner");
         let uses = fields.uses(uses);
-        let by_code =
-            |used: &Use| matches!(used.voucher, crate::store::voucher::ByVoucher::Code(_));
+        let by_code = |used: &Use| matches!(used.voucher, ByVoucher::Code(_));
         if let (Some(None), Some(uses)) = (&owner, &uses)
             && !uses.iter().all(by_code)
         {
@@ -239,6 +246,8 @@ impl Spend {
             app: named.0.app,
             shop,
             request: named.0.request.clone(),
+            access: Access::of(&caller.principal),
+            vouchers: self.uses.iter().filter_map(id_of).collect(),
             owner,
             codes: self.codes,
         });
@@ -247,8 +256,7 @@ impl Spend {
             uses: self.uses,
             associated: self.associated,
             hold,
-            confirmed: Vec::new(),
-            consumes: None,
+            confirmed: Confirmed::default(),
         };
         let command = command(caller, shop, named, self.remark, wanted);
         backend.vouchers.order(command, claim).await

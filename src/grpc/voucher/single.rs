@@ -196,12 +196,16 @@ pub(super) async fn payment_code(
 ) -> Result<pb::SetPaymentCodeResponse> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
+    let named = pb::SetPaymentCodeRequest {
+        payment_code_md5: backend.store.stand_in(&r.payment_code_md5),
+        ..r.clone()
+    };
     let call = parse_call!(
         &mut fields,
         caller,
         "SetPaymentCode",
         Some(shop),
-        r,
+        named,
         SetPaymentCodeRequest,
         shop_id
     );

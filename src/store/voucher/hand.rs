@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
 use super::super::Store;
-use super::super::entity::{voucher, voucher_product};
+use super::super::entity::{journal, voucher, voucher_product};
 use super::super::request::{Call, Claimed, Written};
 use super::super::tx::{Fault, Tx};
 use super::access::{May, not_allowed};
@@ -45,12 +47,14 @@ impl Hand {
     fn apply(
         self,
         row: &voucher::Model,
+        was_frozen: bool,
         now: Timestamp,
     ) -> Result<(VoucherState, Option<Posting>), Cause> {
         use VoucherState as S;
         let ended = now >= row.end_time;
         match (self, row.state) {
-            (Self::Void, S::Issued | S::Frozen) => Ok((S::Voided, back(row.balance_fen))),
+            (Self::Void, S::Issued | S::Frozen) if !ended => Ok((S::Voided, back(row.balance_fen))),
+            (Self::Void, S::Issued | S::Frozen) => Err(Cause::Expired),
             (Self::Freeze, S::Issued) if !ended => Ok((S::Frozen, None)),
             (Self::Freeze, S::Issued) => Err(Cause::Expired),
             (Self::Unfreeze, S::Frozen) => Ok((S::Issued, None)),
@@ -61,7 +65,9 @@ impl Hand {
             (Self::Extend(_), S::Expired) => {
                 let anew =
                     Posting::of_voucher(Position::Available, Position::Liability, row.balance_fen);
-                Ok((S::Issued, anew))
+                // Who froze it has not let it go.
+                let state = if was_frozen { S::Frozen } else { S::Issued };
+                Ok((state, anew))
             }
             (Self::Unfreeze, S::Issued | S::Reserved) => Err(Cause::NotFrozen),
             (_, S::Spent) => Err(Cause::Spent),
@@ -134,6 +140,7 @@ impl Tx {
             let text = "must lie in the future".to_owned();
             return Err(Error::field("end_time", Reason::TimeRangeInvalid, text).into());
         }
+        let frozen = self.frozen_before(ids).await?;
         let mut refusals = Vec::new();
         for id in ids {
             let name = id.to_string();
@@ -152,7 +159,7 @@ impl Tx {
             if !access.may(&product, &grants, May::Own) {
                 return Err(not_allowed(product.id, May::Own).into());
             }
-            match hand.apply(&row, desk.now) {
+            match hand.apply(&row, frozen.contains(&row.id), desk.now) {
                 Ok((state, posting)) => {
                     let takes = posting.filter(|posting| posting.from() == Position::Available);
                     if let Some(takes) = takes {
@@ -185,5 +192,26 @@ impl Tx {
             return Err(refused(refusals));
         }
         desk.close().await
+    }
+
+    /// Which of some vouchers were frozen when they expired.
+    async fn frozen_before(&self, ids: &[VoucherId]) -> Result<BTreeSet<VoucherId>, Fault> {
+        use journal::Column;
+        let rows = journal::Entity::find()
+            .filter(Column::Aggregate.eq(journal::Aggregate::Voucher))
+            .filter(Column::AggregateId.is_in(ids.iter().map(|id| id.0)))
+            .filter(Column::Kind.eq("EXPIRED"))
+            .order_by_asc(Column::Seq)
+            .all(self)
+            .await?;
+        let mut frozen = BTreeSet::new();
+        for row in rows {
+            let id = VoucherId(row.aggregate_id);
+            match row.from_state.as_deref() == Some(VoucherState::Frozen.name()) {
+                true => frozen.insert(id),
+                false => frozen.remove(&id),
+            };
+        }
+        Ok(frozen)
     }
 }

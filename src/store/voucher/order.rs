@@ -9,7 +9,8 @@ use super::super::Store;
 use super::super::entity::{voucher, voucher_order, voucher_redemption};
 use super::super::request::{Call, Claimed};
 use super::super::tx::{Fault, Tx};
-use super::desk::{Desk, Happening};
+use super::access::{May, not_allowed};
+use super::desk::{Desk, Happening, Shelf};
 use super::give::undo_until;
 use super::owner::People;
 use super::spend::{spent, take_from};
@@ -72,7 +73,8 @@ impl Store {
                 let claimed = tx.claim_request(&call, row.id.0, None).await?;
                 let replayed = claimed != Claimed::New;
                 if !replayed {
-                    tx.change_order(&store, &call, row.id, change).await?;
+                    tx.change_order(&store, &call, (shop, access), row.id, change)
+                        .await?;
                 }
                 let at = tx.clock(&store).await?;
                 let mut views = super::read::orders(tx, &store, &[row.id], at).await?;
@@ -90,9 +92,15 @@ impl Tx {
         &self,
         store: &Store,
         call: &Call,
+        (shop, access): (ShopId, Access),
         id: OrderId,
         change: OrderChange,
     ) -> Result<(), Fault> {
+        // Before vouchers are locked, as gifts and spends do.
+        let stopped = match change {
+            OrderChange::SpendReserved => self.stopped_for_vouchers(shop).await?,
+            OrderChange::Undo | OrderChange::Release => Vec::new(),
+        };
         // The lines of an order never change, so they are read before they are locked.
         let lines = self.lines_of(&[id]).await?;
         let vouchers = lines.iter().map(|line| line.voucher_id).collect();
@@ -100,8 +108,15 @@ impl Tx {
         let order = self.lock_orders(&[id]).await?.pop();
         let order = order.ok_or_else(|| Error::internal("an order is gone", "voucher"))?;
         judge(&order, change, desk.now)?;
+        if change != OrderChange::Release {
+            // Letting go is always allowed; money moves only for who may spend today.
+            let grants = access.grants(self, desk.shelves.keys().copied()).await?;
+            let refused = |shelf: &&Shelf| !access.may(&shelf.row, &grants, May::Spend);
+            if let Some(shelf) = desk.shelves.values().find(refused) {
+                return Err(not_allowed(shelf.row.id, May::Spend).into());
+            }
+        }
         if change == OrderChange::SpendReserved {
-            let stopped = self.stopped(order.shop_id, None).await?;
             if let Some(error) = Error::all(stopped) {
                 return Err(error.into());
             }

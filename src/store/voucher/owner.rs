@@ -45,7 +45,8 @@ impl OwnerRow {
 #[derive(Debug, Default)]
 pub(super) struct People {
     found: HashMap<(ShopId, Owner), RecipientId>,
-    made: Vec<recipient::ActiveModel>,
+    /// By what names them, so that two units make them in one order.
+    made: BTreeMap<(ShopId, Option<Uid>, Option<Vec<u8>>), recipient::ActiveModel>,
 }
 
 impl People {
@@ -98,14 +99,19 @@ impl People {
                 }
             }
         };
-        self.made.push(row);
+        let key = (
+            shop,
+            row.uid.clone().take().flatten(),
+            row.mobile_index.clone().take().flatten(),
+        );
+        self.made.insert(key, row);
         self.found.insert((shop, owner.clone()), offered);
         Ok(offered)
     }
 
     /// Takes those who are to be made.
     pub(super) fn take_made(&mut self) -> Vec<recipient::ActiveModel> {
-        std::mem::take(&mut self.made)
+        std::mem::take(&mut self.made).into_values().collect()
     }
 }
 
@@ -234,7 +240,7 @@ impl Tx {
         let found = found.into_iter().map(|(name, row)| (name, row.id));
         Ok(People {
             found: found.collect(),
-            made: Vec::new(),
+            made: BTreeMap::new(),
         })
     }
 }

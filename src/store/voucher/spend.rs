@@ -37,7 +37,6 @@ impl Ground<'_> {
             associated,
             hold,
             confirmed,
-            consumes,
         } = &command.wanted
         else {
             return Err(Error::internal("not a spend", "voucher").into());
@@ -54,8 +53,13 @@ impl Ground<'_> {
             .and_then(|owner| self.desk.people.get(command.shop, owner));
         let stranger = owner.is_some() && person.is_none();
         let taken = self.judge_uses(command, uses, person, stranger)?;
-        self.judge_products(command, &taken, confirmed)?;
-        if let Some(code) = consumes {
+        // Who has confirmed may have turned out to be somebody else meanwhile.
+        let kinds = match confirmed.person == person {
+            true => confirmed.kinds.as_slice(),
+            false => &[],
+        };
+        self.judge_products(command, &taken, kinds)?;
+        if let Some(code) = &confirmed.consumes {
             if !self.one_time.contains(code) || self.consumed.contains(code) {
                 let text =
                     "the account code was used up meanwhile; CreateAccountCode makes a new one";

@@ -1,17 +1,20 @@
 //! What owners confirm spends with: only keyed hashes are kept, wrong ones are counted
 //! in a transaction of their own, so that a refused spend does not forget them.
 
+use std::collections::BTreeSet;
+
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 
 use super::super::Store;
-use super::super::entity::{code_guess, request, step_up_code, voucher};
+use super::super::entity::{code_guess, request, step_up_code, voucher, voucher_product};
 use super::super::request::{Call, Claimed, Written};
 use super::super::tx::{Fault, Tx};
-use super::Owner;
+use super::access::May;
 use super::owner::{find, nobody};
+use super::{Access, Owner};
 use crate::clock;
-use crate::domain::id::{AppId, RecipientId, ShopId};
+use crate::domain::id::{AppId, ProductId, RecipientId, ShopId, VoucherId};
 use crate::domain::text::RequestId;
 use crate::domain::voucher::{ACCOUNT_CODE_TTL, LOCK, StepUp, Tries, VoucherCode, WRONG_MAX};
 use crate::domain::{Error, Reason, Result, Timestamp};
@@ -28,19 +31,39 @@ pub struct Claim {
     pub shop: ShopId,
     /// The name of the spend: one that was made is only read again.
     pub request: RequestId,
+    /// Who asks, for what he may do with products.
+    pub access: Access,
+    /// The vouchers, as far as they are named by id or number.
+    pub vouchers: Vec<VoucherId>,
     /// Whose vouchers they are.
     pub owner: Owner,
     /// Codes by their kind.
     pub codes: Vec<(StepUp, String)>,
 }
 
-/// What was confirmed, and the one-time code that the spend uses up.
-pub type Confirmed = (Vec<StepUp>, Option<(RecipientId, Vec<u8>)>);
+/// What was confirmed.
+#[derive(Clone, Debug, Default)]
+pub struct Confirmed {
+    /// By whom.
+    pub person: Option<RecipientId>,
+    /// By what.
+    pub kinds: Vec<StepUp>,
+    /// The one-time code that the spend uses up: whose, and its hash.
+    pub consumes: Option<(RecipientId, Vec<u8>)>,
+}
 
 impl Store {
     fn step_up_hash(&self, of: (ShopId, RecipientId), kind: StepUp, code: &str) -> Vec<u8> {
         let column = format!("step up/{}/{}/{}", of.0, of.1, kind.name());
         self.keys().blind_index(&column, code)
+    }
+
+    /// A keyed stand-in for a password, for comparing calls: their fingerprints are kept for
+    /// ever, and have no key of their own.
+    #[must_use]
+    pub fn stand_in(&self, password: &str) -> String {
+        let hash = self.keys().blind_index("payment code of a call", password);
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Makes an account code for an owner. A replay has no digits.
@@ -111,8 +134,10 @@ impl Store {
                     tx.put_code(person, StepUp::PaymentCode, hash, None, true)
                         .await?;
                 }
+                let kept = step_up_code::Entity::find_by_id((person, StepUp::PaymentCode));
+                let kept = kept.one(tx).await?;
                 Ok(Written {
-                    row: code.is_some(),
+                    row: kept.is_some_and(|row| row.hash.is_some()),
                     replayed,
                 })
             })
@@ -140,8 +165,8 @@ impl Store {
     /// CODE_LOCKED.
     pub async fn count_guesses(
         &self,
-        app: AppId,
-        shop: ShopId,
+        (app, shop): (AppId, ShopId),
+        request: RequestId,
         codes: Vec<VoucherCode>,
     ) -> Result<()> {
         let indexes: Vec<Vec<u8>> = codes
@@ -149,8 +174,14 @@ impl Store {
             .map(|code| self.code_index(shop, code))
             .collect();
         let done = self.write(move |tx| {
-            let indexes = indexes.clone();
-            Box::pin(async move { tx.count_guesses(app, shop, indexes).await })
+            let (indexes, request) = (indexes.clone(), request.clone());
+            Box::pin(async move {
+                // A spend that was made is only read again.
+                match tx.was_made(app, &request).await? {
+                    true => Ok(Ok(())),
+                    false => tx.count_guesses(app, shop, indexes).await,
+                }
+            })
         });
         done.await?
     }
@@ -202,36 +233,86 @@ impl Tx {
         Ok(())
     }
 
+    /// Whether a call of this name has had its effect.
+    async fn was_made(&self, app: AppId, request: &RequestId) -> Result<bool, Fault> {
+        let row = request::Entity::find_by_id((app, request.clone()));
+        Ok(row.one(self).await?.is_some())
+    }
+
+    /// Whether one of the vouchers is the person's, and of a product that the caller may
+    /// spend. Otherwise no code is looked at: it would tell who is known, and lock him out.
+    async fn may_ask(&self, claim: &Claim, person: RecipientId) -> Result<bool, Fault> {
+        let rows = voucher::Entity::find()
+            .filter(voucher::Column::Id.is_in(claim.vouchers.iter().copied()))
+            .filter(voucher::Column::RecipientId.eq(person))
+            .all(self)
+            .await?;
+        let products: BTreeSet<ProductId> = rows.iter().map(|row| row.product_id).collect();
+        let products = voucher_product::Entity::find()
+            .filter(voucher_product::Column::Id.is_in(products))
+            .all(self)
+            .await?;
+        let ids = products.iter().map(|row| row.id);
+        let grants = claim.access.grants(self, ids).await?;
+        Ok(products
+            .iter()
+            .any(|row| claim.access.may(row, &grants, May::Spend)))
+    }
+
     async fn check_step_up(
         &self,
         store: &Store,
         claim: &Claim,
     ) -> Result<Result<Confirmed>, Fault> {
-        let made = request::Entity::find_by_id((claim.app, claim.request.clone()));
-        if made.one(self).await?.is_some() {
-            return Ok(Ok((
-                claim.codes.iter().map(|(kind, _)| *kind).collect(),
-                None,
-            )));
+        if self.was_made(claim.app, &claim.request).await? {
+            return Ok(Ok(Confirmed::default()));
         }
         let key = (claim.shop, claim.owner.clone());
         let found = find(self, store, std::slice::from_ref(&key), true).await?;
         let Some(person) = found.get(&key).map(|row| row.id) else {
             // Whose vouchers are asked for has none; the spend says so.
-            return Ok(Ok((Vec::new(), None)));
+            return Ok(Ok(Confirmed::default()));
         };
-        let (mut kinds, mut consumes) = (Vec::new(), None);
+        if !self.may_ask(claim, person).await? {
+            return Ok(Ok(Confirmed::default()));
+        }
+        let mut confirmed = Confirmed {
+            person: Some(person),
+            ..Confirmed::default()
+        };
         for (kind, code) in &claim.codes {
             let hash = store.step_up_hash((claim.shop, person), *kind, code);
             if let Err(error) = self.check_code(store, person, *kind, &hash).await? {
                 return Ok(Err(error));
             }
-            kinds.push(*kind);
+            confirmed.kinds.push(*kind);
             if *kind == StepUp::AccountCode {
-                consumes = Some((person, hash));
+                confirmed.consumes = Some((person, hash));
             }
         }
-        Ok(Ok((kinds, consumes)))
+        Ok(Ok(confirmed))
+    }
+
+    /// A row to count in, so that there is something to lock; what is there stays.
+    async fn begin_counting(&self, person: RecipientId, kind: StepUp) -> Result<(), Fault> {
+        use step_up_code::Column;
+        let row = step_up_code::ActiveModel {
+            recipient_id: Set(person),
+            kind: Set(kind),
+            hash: Set(None),
+            expire_time: Set(None),
+            wrong_count: Set(0),
+            locked_until: Set(None),
+            update_time: Set(self.now()),
+        };
+        let keep = OnConflict::columns([Column::RecipientId, Column::Kind])
+            .do_nothing()
+            .to_owned();
+        step_up_code::Entity::insert(row)
+            .on_conflict(keep)
+            .exec_without_returning(self)
+            .await?;
+        Ok(())
     }
 
     async fn check_code(
@@ -242,6 +323,7 @@ impl Tx {
         hash: &[u8],
     ) -> Result<Result<()>, Fault> {
         use step_up_code::Column;
+        self.begin_counting(person, kind).await?;
         let query = step_up_code::Entity::find_by_id((person, kind)).lock_exclusive();
         let row = query.one(self).await?;
         let now = self.clock(store).await?;
@@ -260,10 +342,7 @@ impl Tx {
             true => Tries::default(),
             false => tries.after_wrong(now, WRONG_MAX),
         };
-        if row.is_none() {
-            self.put_code(person, kind, None, None, false).await?;
-        }
-        if after != tries || row.is_none() {
+        if after != tries {
             step_up_code::Entity::update_many()
                 .col_expr(Column::WrongCount, Expr::value(after.wrong))
                 .col_expr(Column::LockedUntil, Expr::value(after.locked_until))
@@ -320,14 +399,12 @@ impl Tx {
             .as_ref()
             .map(|row| row.since)
             .filter(|since| now < since.plus(LOCK));
-        let mut after = if since.is_some() {
+        let before = if since.is_some() {
             tries
         } else {
             Tries::default()
         };
-        for _ in 0..wrong {
-            after = after.after_wrong(now, GUESSES_MAX);
-        }
+        let after = before.after_wrongs(wrong, now, GUESSES_MAX);
         let row = code_guess::ActiveModel {
             app_id: Set(app),
             shop_id: Set(shop),

@@ -67,7 +67,7 @@ impl Store {
             .column(voucher_order::Column::Id)
             .filter(voucher_order::Column::HoldUntil.lte(now))
             .order_by_asc(voucher_order::Column::HoldUntil)
-            .limit(most.div_ceil(10))
+            .limit(most)
             .into_tuple()
             .all(self.reader())
             .await

@@ -218,7 +218,16 @@ async fn an_app_uses_what_it_owns_and_what_it_was_granted(db: TestDb) {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "ORDER_NOT_FOUND");
+    // Who may not spend any more does not undo either.
     grant(&scene, product, &[]).await;
+    let undo = pb::UndoSpendRequest {
+        shop_id: SHOP,
+        request_id: other.fresh(),
+        order: super::order_ref(spent.order_id),
+        ..Default::default()
+    };
+    let status = vouchers.undo_spend(undo).await.unwrap_err();
+    assert_eq!(reason(&status), "PRODUCT_NOT_ALLOWED");
     let status = vouchers.get_voucher(get_voucher).await.unwrap_err();
     assert_eq!(reason(&status), "VOUCHER_NOT_FOUND");
     scene.close().await;

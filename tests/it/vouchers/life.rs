@@ -123,6 +123,56 @@ async fn what_has_expired_goes_back_to_the_budget(db: TestDb) {
     assert_eq!(extended.into_inner().vouchers[0].state(), V::Issued);
     assert_eq!(scene.money(product).await, (99_990_000, 10_000, 0));
     scene.spend(ANNA, &[voucher.voucher_id]).await.unwrap();
+    // One that was frozen when it expired is frozen again, not let go.
+    let now = scene.app.store().now().await.unwrap().0;
+    let update = pb::UpdateVoucherProductRequest {
+        shop_id: SHOP,
+        request_id: scene.client.fresh(),
+        product_id: product,
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["validity".into()],
+        }),
+        validity: until(now + 6 * hour),
+        ..Default::default()
+    };
+    scene
+        .client
+        .vouchers()
+        .update_voucher_product(update)
+        .await
+        .unwrap();
+    let frozen = scene.give("short", ANNA).await.voucher_id;
+    let freeze = pb::FreezeVouchersRequest {
+        shop_id: SHOP,
+        request_id: scene.client.fresh(),
+        voucher_ids: vec![frozen],
+        reason: "fraud".into(),
+        ..Default::default()
+    };
+    scene
+        .client
+        .vouchers()
+        .freeze_vouchers(freeze)
+        .await
+        .unwrap();
+    while scene.voucher(frozen).await.history.len() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let extend = pb::ExtendVouchersRequest {
+        shop_id: SHOP,
+        request_id: scene.client.fresh(),
+        voucher_ids: vec![frozen],
+        reason: "looked at again".into(),
+        end_time: Some(super::instant(now + 2_400 * hour)),
+        ..Default::default()
+    };
+    let extended = scene
+        .client
+        .vouchers()
+        .extend_vouchers(extend)
+        .await
+        .unwrap();
+    assert_eq!(extended.into_inner().vouchers[0].state(), V::Frozen);
     scene.close().await;
 }
 
