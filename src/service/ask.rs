@@ -165,9 +165,11 @@ impl Asker {
             let text = "the provider gave no readable answer; ask again later".to_owned();
             Error::new(Reason::ProviderUnreachable, text).fact("cause", &outcome)
         })?;
-        let state = match row.state {
-            State::Unknown | State::Review if known => self.moved(shop, &row, until).await?,
-            other => other,
+        let in_doubt = matches!(row.state, State::Unknown | State::Review);
+        let state = if known && in_doubt {
+            self.moved(shop, &row, until).await?
+        } else {
+            row.state
         };
         Ok(Told {
             reply,
