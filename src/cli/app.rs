@@ -1,6 +1,6 @@
 //! `hongbao app`
 
-use std::io::Write as _;
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -137,12 +137,42 @@ where
 
 /// Prints a key, this once.
 pub(super) fn print_key(of: &str, id: AppId, secret: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
+    write_key(
+        &mut std::io::stdout(),
+        &mut std::io::stderr(),
+        of,
+        id,
+        secret,
+    )
+}
+
+/// Writes a key to one place alone: the hint beside it goes where logs may keep it.
+fn write_key(
+    out: &mut impl Write,
+    hint: &mut impl Write,
+    of: &str,
+    id: AppId,
+    secret: &str,
+) -> anyhow::Result<()> {
     writeln!(out, "{of}={id}")?;
     writeln!(out, "api_key={secret}")?;
     writeln!(
-        std::io::stderr(),
-        "The key is shown this once. Send it as metadata: authorization: Bearer {secret}"
+        hint,
+        "The key is shown this once. Send it as metadata: authorization: Bearer, a space, the key"
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_printed_once_and_not_in_the_hint() {
+        let (mut out, mut hint) = (Vec::new(), Vec::new());
+        write_key(&mut out, &mut hint, "app_id", AppId(7), "hb_secret").unwrap();
+        assert_eq!(out, b"app_id=7\napi_key=hb_secret\n");
+        let hint = String::from_utf8(hint).unwrap();
+        assert!(hint.contains("Bearer") && !hint.contains("hb_secret"));
+    }
 }

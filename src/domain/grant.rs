@@ -57,11 +57,13 @@ pub enum Permission {
     VoucherAdmin,
     /// Move money into and out of a voucher product's budget.
     VoucherFund,
+    /// Ask the provider live about one packet.
+    IssuanceAsk,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 21] = [
+    pub const ALL: [(&'static str, Self); 22] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -83,6 +85,7 @@ impl Permission {
         ("VOUCHER_SPEND", Self::VoucherSpend),
         ("VOUCHER_ADMIN", Self::VoucherAdmin),
         ("VOUCHER_FUND", Self::VoucherFund),
+        ("ISSUANCE_ASK", Self::IssuanceAsk),
     ];
 
     /// The permission of a name.
@@ -127,6 +130,7 @@ impl Permission {
             | Self::VoucherSpend
             | Self::VoucherAdmin
             | Self::VoucherFund
+            | Self::IssuanceAsk
             | Self::Approve => false,
         }
     }

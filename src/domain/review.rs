@@ -2,6 +2,7 @@
 
 use super::error::{Error, Reason, Result};
 use super::state::State;
+use super::time::Timestamp;
 
 /// How a case ended, as people found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +71,16 @@ pub fn is_open(state: State, frozen: bool) -> Result<()> {
             Err(Error::new(Reason::NotInReview, text.to_owned()).fact("state", state.name()))
         }
     }
+}
+
+/// The refusal of a case that has ended: as what, by whom, and when.
+#[must_use]
+pub fn ended(mut error: Error, state: &str, actor: &str, time: Timestamp) -> Error {
+    error.message = format!("this case has ended as {state} at {time}, by {actor}");
+    error
+        .fact("ended_as", state)
+        .fact("ended_by", actor)
+        .fact("ended_at", time)
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ impl Role {
                 P::CampaignFund,
                 P::IssuanceRead,
                 P::IssuanceSend,
+                P::IssuanceAsk,
                 P::AudienceRead,
                 P::AudienceWrite,
                 P::VoucherRead,
@@ -80,6 +81,7 @@ impl Role {
             Self::Reviewer => &[
                 P::CampaignRead,
                 P::IssuanceRead,
+                P::IssuanceAsk,
                 P::AudienceRead,
                 P::VoucherRead,
                 P::ExchangeRead,
@@ -89,6 +91,7 @@ impl Role {
             Self::Approver => &[
                 P::CampaignRead,
                 P::IssuanceRead,
+                P::IssuanceAsk,
                 P::AudienceRead,
                 P::VoucherRead,
                 P::ExchangeRead,
@@ -142,6 +145,18 @@ mod tests {
                     && permissions.contains(&Permission::IssuanceSend)),
                 "{role:?}"
             );
+        }
+    }
+
+    #[test]
+    fn who_decides_a_case_can_ask_the_provider_about_it() {
+        for role in [Role::Operator, Role::Reviewer, Role::Approver] {
+            let permissions = role.permissions();
+            assert!(permissions.contains(&Permission::IssuanceAsk), "{role:?}");
+        }
+        for role in [Role::Viewer, Role::Administrator] {
+            let permissions = role.permissions();
+            assert!(!permissions.contains(&Permission::IssuanceAsk), "{role:?}");
         }
     }
 

@@ -78,6 +78,7 @@ enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,
     VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund,
+    IssuanceAsk,
 });
 enum_pair!(voucher_kind, parse_voucher_kind, VoucherKind, VoucherKind, { Account, Code });
 enum_pair!(product_state, parse_product_state, CampaignState, VoucherProductState, { Draft, Active, Paused, Ended });

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use super::providers::Providers;
 use crate::clock;
 use crate::domain::id::{IssuanceId, ShopId};
 use crate::domain::machine::Protocol;
+use crate::domain::outcome::QueryOutcome;
 use crate::domain::quota::Lane;
 use crate::domain::status_reply::StatusReply;
 use crate::domain::{Error, Reason, Result, State};
@@ -23,6 +25,9 @@ use crate::store::entity::issuance;
 use crate::store::read::ByIssuance;
 use crate::store::settle::{Answer, OBSERVED, Settlement, outcome_word};
 use crate::telemetry::Metrics;
+
+/// How long a live question waits for its packet to move.
+const MOVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Asks providers on demand. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -109,7 +114,7 @@ impl Asker {
     /// # Errors
     /// ISSUANCE_NOT_FOUND, ISSUANCE_NOT_SENT, CREDENTIAL_NOT_CONFIGURED,
     /// PROVIDER_UNREACHABLE.
-    pub async fn ask(&self, shop: ShopId, by: &ByIssuance) -> Result<Told> {
+    pub async fn ask(&self, shop: ShopId, by: &ByIssuance, until: Instant) -> Result<Told> {
         let (row, attempts) = self.store.issuance(shop, by).await?;
         let attempt = match by {
             ByIssuance::Id(_) => attempts.last(),
@@ -143,6 +148,7 @@ impl Asker {
         self.metrics
             .provider_exchange(protocol.name(), exchange.call, label, said.duration);
         let outcome = outcome_word(&answer);
+        let known = matches!(answer, Answer::Query(QueryOutcome::Known(_)));
         let settlement = Settlement {
             issuance: row.id,
             attempt: attempt.id,
@@ -159,11 +165,30 @@ impl Asker {
             let text = "the provider gave no readable answer; ask again later".to_owned();
             Error::new(Reason::ProviderUnreachable, text).fact("cause", &outcome)
         })?;
+        let in_doubt = matches!(row.state, State::Unknown | State::Review);
+        let state = if known && in_doubt {
+            self.moved(shop, &row, until).await?
+        } else {
+            row.state
+        };
         Ok(Told {
             reply,
             outcome,
-            state: row.state,
+            state,
         })
+    }
+
+    /// Where a packet in doubt stands once the dispatcher has looked after the news, or
+    /// after a moment.
+    async fn moved(&self, shop: ShopId, row: &issuance::Model, until: Instant) -> Result<State> {
+        let mut pause = Pause::new(until.min(clock::monotonic_tokio() + MOVED_WITHIN));
+        loop {
+            let now = self.store.issuances_by_id(shop, &[row.id]).await?;
+            let state = now.get(&row.id).map_or(row.state, |row| row.state);
+            if state != row.state || !pause.sleep().await {
+                return Ok(state);
+            }
+        }
     }
 
     async fn payment(

@@ -10,7 +10,7 @@ use sea_orm::{
 use super::Store;
 use super::batch::BatchMoves;
 use super::entity::issuance::{Column, Entity, Model};
-use super::entity::{approval, attempt, campaign, provider_exchange};
+use super::entity::{approval, attempt, campaign, journal, provider_exchange};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, to_error};
@@ -33,6 +33,9 @@ pub struct Evidence {
     /// The last exchanges, first to last, with the numbers that they were about.
     pub exchanges: Vec<(provider_exchange::Model, String)>,
 }
+
+/// How the journal calls what people have closed.
+const CLOSED: &str = "REVIEW_CLOSED";
 
 /// A case that was closed.
 #[derive(Clone, Debug)]
@@ -179,7 +182,10 @@ impl Tx {
             .one(self)
             .await?;
         let row = row.ok_or_else(|| crate::domain::missing::issuance(id))?;
-        review::is_open(row.state, row.frozen).map_err(|e| e.fact("issuance_id", id))?;
+        if let Err(error) = review::is_open(row.state, row.frozen) {
+            let error = error.fact("issuance_id", id);
+            return Err(self.with_its_end(error, id).await?.into());
+        }
         let summary = format!(
             "close packet {id} ({} yuan, {}) as {}: {reason}",
             row.amount_fen,
@@ -208,6 +214,28 @@ impl Tx {
             approval.reason
         );
         self.end_by_hand(call, &row, &campaign, verdict, why).await
+    }
+
+    /// A refusal that tells how and when the case ended, if there was one.
+    async fn with_its_end(&self, error: Error, id: IssuanceId) -> Result<Error, Fault> {
+        let review = State::Review.name();
+        let by_itself = Condition::all()
+            .add(journal::Column::FromState.eq(review))
+            .add(journal::Column::ToState.ne(review));
+        let ended = Condition::any()
+            .add(by_itself)
+            .add(journal::Column::Kind.eq(CLOSED));
+        let entry = journal::Entity::find()
+            .filter(journal::Column::Aggregate.eq(journal::Aggregate::Issuance))
+            .filter(journal::Column::AggregateId.eq(id.0))
+            .filter(ended)
+            .order_by_desc(journal::Column::Seq)
+            .one(self)
+            .await?;
+        Ok(match entry {
+            Some(entry) => review::ended(error, &entry.to_state, &entry.actor, entry.create_time),
+            None => error,
+        })
     }
 
     /// Moves a packet to the end that people have found out.
@@ -270,7 +298,9 @@ impl Tx {
             .exec(self)
             .await?;
         if to == State::Sent {
-            // That it was sent is known from now on: a failure would contradict it.
+            // That it was sent is known from now on: a failure that the provider tells
+            // later contradicts it, and brings the packet back to people rather than
+            // giving its money out again.
             attempt::Entity::update_many()
                 .col_expr(attempt::Column::AcceptTime, Expr::value(Some(now)))
                 .filter(attempt::Column::IssuanceId.eq(row.id))
@@ -284,7 +314,7 @@ impl Tx {
             before: row,
             from: Some(row.state),
             to,
-            kind: "REVIEW_CLOSED",
+            kind: CLOSED,
             reason: Some(why),
             posting,
             seq: row.version + 1,

@@ -13,6 +13,8 @@ mod vouchers;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use hongbao::domain::grant::Permission;
+use hongbao::domain::role::Role;
 use hongbao::grpc::{DESCRIPTOR, PERMISSIONS, pb};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -278,6 +280,23 @@ async fn every_rpc_asks_for_its_permission(db: TestDb) {
     app.stop().await;
 }
 
+/// A line for each permission: which roles hold it.
+fn roles() -> String {
+    let names = Role::ALL.map(|role| role.name().to_lowercase());
+    let mut table = format!(
+        "| permission | platform | {} |\n|---|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    for (name, permission) in Permission::ALL {
+        let mark = |held: bool| if held { "yes" } else { "—" };
+        let held = Role::ALL.map(|role| mark(role.permissions().contains(&permission)));
+        let platform = mark(permission.is_platform());
+        writeln!(table, "| {name} | {platform} | {} |", held.join(" | ")).unwrap();
+    }
+    table
+}
+
 fn compare(rows: &str) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md");
     let text = format!(
@@ -287,7 +306,11 @@ fn compare(rows: &str) {
          the answer is byte for byte the one for an id that does not exist. \"Right\" is called with a grant of this\n\
          permission alone.\n\n\
          | RPC | permission | no key | wrong key | missing grant | other shop | other's ids | right |\n\
-         |---|---|---|---|---|---|---|---|\n{rows}"
+         |---|---|---|---|---|---|---|---|\n{rows}\n\
+         ## What a role holds\n\n\
+         A person (`hongbao operator create --role`) holds what any of the roles holds. \"Platform\" is over the whole\n\
+         installation, and held by people of all shops alone. A system is granted permissions one by one.\n\n{}",
+        roles()
     );
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(file, text).unwrap();

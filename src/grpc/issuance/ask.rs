@@ -71,6 +71,7 @@ pub(super) async fn query(
     backend: &Backend,
     caller: &Caller,
     r: &pb::QueryProviderStatusRequest,
+    until: Instant,
 ) -> Result<pb::QueryProviderStatusResponse> {
     use pb::query_provider_status_request::Ref;
     let shop = caller.shop(r.shop_id)?;
@@ -82,7 +83,7 @@ pub(super) async fn query(
         None => (None, None),
     };
     let by = parse_ref(&mut fields, id, number);
-    let told = backend.asker.ask(shop, &fields.finish(by)?).await?;
+    let told = backend.asker.ask(shop, &fields.finish(by)?, until).await?;
     Ok(pb::QueryProviderStatusResponse {
         status: Some(render_status(told.reply, r.unmask)),
         outcome: told.outcome,

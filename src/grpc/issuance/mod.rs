@@ -110,7 +110,9 @@ impl IssuanceService for Backend {
         &self,
         request: Request<pb::QueryProviderStatusRequest>,
     ) -> Result<Response<pb::QueryProviderStatusResponse>, Status> {
-        serve!(request, |caller, asked| ask::query(self, &caller, &asked))
+        serve!(request, |caller, asked, until| ask::query(
+            self, &caller, &asked, until
+        ))
     }
 
     async fn list_provider_exchanges(

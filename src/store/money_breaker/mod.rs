@@ -20,7 +20,6 @@ use crate::domain::approval::{Need, Rule};
 use crate::domain::campaign::{CampaignState, Standing};
 use crate::domain::id::{CampaignId, ShopId};
 use crate::domain::plan::{Scope, SpendPlan, refusal};
-
 use crate::domain::{Error, Reason, Result, State, Timestamp};
 
 mod gate;

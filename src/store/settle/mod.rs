@@ -190,7 +190,7 @@ impl Tx {
                 shares.extend(row.share_position.map(|_| row.id));
                 uncounted.push(row.clone());
             }
-            entries.extend(self.entries_of(row, &step, postings));
+            entries.extend(self.entries_of(row, settlement, &step, postings));
             moves.add(row, step.state, row.attempt_count);
             ends.add(row, step.state);
             if row.state == State::Review && step.state != State::Review {

@@ -102,9 +102,15 @@ impl Tx {
     pub(super) fn entries_of(
         &self,
         row: &issuance::Model,
+        settlement: &Settlement,
         step: &Step,
         postings: [Option<Posting>; 2],
     ) -> Vec<journal::ActiveModel> {
+        // A case that ends without people names the word that ended it.
+        let told = (row.state == State::Review && step.state != State::Review).then(|| {
+            let word = outcome_word(&settlement.answer);
+            format!("PROVIDER_SAID: {word} ({})", settlement.exchange.call)
+        });
         let news = step.state != row.state || step.contradiction;
         let lines = 1 + usize::from(postings.iter().all(Option::is_some));
         let lines = postings
@@ -121,7 +127,7 @@ impl Tx {
                 } else {
                     step.state.name()
                 },
-                reason: step.last_error.clone(),
+                reason: step.last_error.clone().or_else(|| told.clone()),
                 posting,
                 seq: row.version + 1,
             };

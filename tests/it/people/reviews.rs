@@ -16,6 +16,7 @@ on_both!(
     cases_come_in_pages,
     a_case_that_was_only_sent_is_asked_about_again,
     a_case_that_ends_by_itself_withdraws_what_was_proposed,
+    a_case_that_the_provider_ends_says_so,
 );
 
 /// A packet whose provider first says that it paid and then that it failed.
@@ -156,6 +157,8 @@ async fn a_case_takes_two_people(db: TestDb) {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "NOT_IN_REVIEW");
+    assert_eq!(fact(&status, "ended_as"), "FAILED");
+    assert_eq!(fact(&status, "ended_by"), "operator:ann");
     assert!(cases(&ann).await.is_empty());
     let budget = app.client.budget(SHOP, campaign).await;
     assert_eq!((budget.held_fen, budget.available_fen), (0, 1_000));
@@ -295,6 +298,12 @@ async fn a_case_that_was_only_sent_is_asked_about_again(db: TestDb) {
     let id = mismatched(&app, campaign).await;
     let closed = close(&app, &ann, &bob, id, V::Sent).await;
     assert_eq!((closed.state(), closed.frozen), (S::Sent, false));
+    let raw = Raw::open(&app.db).await;
+    let query = format!(
+        "SELECT COUNT(*) FROM attempt WHERE issuance_id = {id} AND accept_time IS NOT NULL"
+    );
+    assert_eq!(raw.number(&query).await, 1, "that it was sent is known");
+    raw.close().await;
     assert_eq!(app.client.budget(SHOP, campaign).await.transit_fen, 100);
     // From here on the provider's word counts again.
     app.client.await_state(SHOP, id, &[S::Received]).await;
@@ -342,5 +351,37 @@ async fn a_case_that_ends_by_itself_withdraws_what_was_proposed(db: TestDb) {
         assert_eq!(reason(&status), "NOT_IN_REVIEW");
     }
     app.assert_sound().await;
+    app.stop().await;
+}
+
+async fn a_case_that_the_provider_ends_says_so(db: TestDb) {
+    let app = app_at(db, 1_000).await;
+    let campaign = ready(&app, 1_000).await;
+    let ann = app.person("ann", &[Role::Reviewer]).await;
+    let id = mismatched(&app, campaign).await;
+    use pb::query_provider_status_request::Ref;
+    let request = pb::QueryProviderStatusRequest {
+        shop_id: SHOP,
+        r#ref: Some(Ref::IssuanceId(id)),
+        ..Default::default()
+    };
+    // A reviewer asks, and hears where the packet stands by then.
+    let told = ann.issuances().query_provider_status(request).await;
+    let told = told.unwrap().into_inner();
+    assert_ne!(told.state(), S::Review, "{told:?}");
+    let history = app.client.get(SHOP, id).await.history;
+    let end = history.iter().find(|e| e.from_state() == S::Review);
+    let end = end.unwrap();
+    assert!(end.reason.starts_with("PROVIDER_SAID: "), "{end:?}");
+    assert!(end.reason.contains("(gethbinfo)"), "{end:?}");
+    let late = closing(&ann, id, V::Paid);
+    let status = ann.reviews().close_review(late).await.unwrap_err();
+    assert_eq!(reason(&status), "NOT_IN_REVIEW");
+    assert_eq!(
+        fact(&status, "ended_as"),
+        end.to_state().as_str_name()["ISSUANCE_STATE_".len()..]
+    );
+    assert_eq!(fact(&status, "ended_by"), "dispatcher");
+    assert!(fact(&status, "ended_at").ends_with('Z'));
     app.stop().await;
 }

@@ -31,6 +31,7 @@ async fn people_are_shown_to_those_who_may_see_them(db: TestDb) {
         P::CampaignRead,
         P::IssuanceRead,
         P::IssuanceSend,
+        P::IssuanceAsk,
         P::AudienceRead,
         P::ExchangeRead,
         P::VoucherRead,
