@@ -41,12 +41,15 @@ impl OwnerRow {
     }
 }
 
+/// What names somebody new: the shop, his uid, the blind index of his number.
+type Names = (ShopId, Option<Uid>, Option<Vec<u8>>);
+
 /// The people of a unit, by how they are named.
 #[derive(Debug, Default)]
 pub(super) struct People {
     found: HashMap<(ShopId, Owner), RecipientId>,
     /// By what names them, so that two units make them in one order.
-    made: BTreeMap<(ShopId, Option<Uid>, Option<Vec<u8>>), recipient::ActiveModel>,
+    made: BTreeMap<Names, recipient::ActiveModel>,
 }
 
 impl People {
