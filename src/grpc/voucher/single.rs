@@ -4,7 +4,7 @@ use super::{Backend, Caller, Fields, convert, page, parse_call, pb, render};
 use crate::domain::id::VoucherId;
 use crate::domain::{Reason, Result};
 use crate::store::request::Written;
-use crate::store::voucher::{Access, ByVoucher, Filter, Hand, VALIDITY_ALL, place};
+use crate::store::voucher::{Access, ByVoucher, Filter, Hand, ValidityFilter, place};
 
 /// Products of one list at most.
 const PRODUCTS_MAX: usize = 50;
@@ -100,7 +100,7 @@ fn parse_filter(fields: &mut Fields, raw: Option<&pb::VoucherFilter>) -> Option<
         fields.bad("filter", Reason::FieldRequired, text);
     }
     let validity = match raw.validity {
-        0 => Some(VALIDITY_ALL),
+        0 => Some(ValidityFilter::All),
         raw => fields.choice(raw, "filter.validity", convert::parse_validity),
     };
     let states = fields.shown(&raw.states);

@@ -157,10 +157,10 @@ impl Ground<'_> {
         let id = self.codes.get(&key).copied();
         let id = id.ok_or_else(|| missing_product("product_code", code))?;
         let named: (&'static str, &dyn std::fmt::Display) = ("product_code", code);
-        if let Some(grants) = self.grants.get(&command.call.app) {
-            let row = &self.desk.shelf(id)?.row;
-            command.access.must(row, grants, May::Give, named)?;
-        }
+        let grants = self.grants.get(&command.call.app);
+        let grants = grants.ok_or_else(|| Error::internal("grants were not read", "give"))?;
+        let row = &self.desk.shelf(id)?.row;
+        command.access.must(row, grants, May::Give, named)?;
         Ok(id)
     }
 
@@ -274,7 +274,7 @@ impl Ground<'_> {
     }
 }
 
-/// The instant until which a spend can be undone.
-pub(super) fn undo_until(now: Timestamp, seconds: i64) -> Timestamp {
+/// So many seconds after an instant.
+pub(super) fn later(now: Timestamp, seconds: i64) -> Timestamp {
     now.plus(std::time::Duration::from_secs(seconds.unsigned_abs()))
 }

@@ -30,7 +30,7 @@ mod unit;
 pub use hand::Hand;
 pub use order::OrderChange;
 pub use owner::OwnerRow;
-pub use read::{Filter, VALIDITY_ALL, ValidityFilter, VoucherHistory, place};
+pub use read::{Filter, ValidityFilter, VoucherHistory, place};
 pub use step_up::{Claim, Confirmed};
 pub use sweep::Swept;
 pub use unit::{Command, Wanted};

@@ -11,7 +11,7 @@ use super::super::request::{Call, Claimed};
 use super::super::tx::{Fault, Tx};
 use super::access::{May, not_allowed};
 use super::desk::{Desk, Happening, Shelf};
-use super::give::undo_until;
+use super::give::later;
 use super::owner::People;
 use super::spend::{spent, take_from};
 use super::{Access, ByOrder, OrderView};
@@ -134,7 +134,7 @@ impl Tx {
             .min();
         let (_, state) = change.edge();
         let until = undo.filter(|_| state == OrderState::Spent);
-        let until = until.map(|seconds| undo_until(desk.now, seconds));
+        let until = until.map(|seconds| later(desk.now, seconds));
         self.turn_orders(&[id], state, until, desk.now).await?;
         desk.close().await
     }

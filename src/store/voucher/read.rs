@@ -36,9 +36,6 @@ pub enum ValidityFilter {
     All,
 }
 
-/// No bound on validity.
-pub const VALIDITY_ALL: ValidityFilter = ValidityFilter::All;
-
 /// Which vouchers to list.
 #[derive(Clone, Debug)]
 pub struct Filter {

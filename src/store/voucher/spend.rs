@@ -6,7 +6,7 @@ use super::super::entity::{voucher, voucher_order, voucher_product, voucher_rede
 use super::super::tx::Fault;
 use super::access::{Grants, May, not_allowed};
 use super::desk::Happening;
-use super::give::undo_until;
+use super::give::later;
 use super::unit::{Command, Ground, Ids, Wanted, overflow, refused};
 use super::{ByVoucher, Use};
 use crate::domain::id::{ProductId, RecipientId, VoucherId};
@@ -26,11 +26,7 @@ struct Taken {
 
 impl Ground<'_> {
     /// Spends or holds vouchers, all or none.
-    #[expect(
-        clippy::unused_async,
-        reason = "as gifts, which ask the database for caps"
-    )]
-    pub(super) async fn spend(&mut self, command: &Command, ids: &Ids) -> Result<(), Fault> {
+    pub(super) fn spend(&mut self, command: &Command, ids: &Ids) -> Result<(), Fault> {
         let Wanted::Spend {
             owner,
             uses,
@@ -85,8 +81,8 @@ impl Ground<'_> {
             associated_order_id: associated.clone(),
             remark: command.remark.clone(),
             amount_fen: sum,
-            hold_until: hold.map(|seconds| undo_until(now, seconds)),
-            undo_until: hold.is_none().then(|| undo_until(now, window)),
+            hold_until: hold.map(|seconds| later(now, seconds)),
+            undo_until: hold.is_none().then(|| later(now, window)),
             create_time: now,
             update_time: now,
         });

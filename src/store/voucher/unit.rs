@@ -175,7 +175,7 @@ async fn run(
         for (index, command, ids) in fresh {
             let done = match &command.wanted {
                 Wanted::Give { product, gifts } => ground.give(command, ids, product, gifts).await,
-                Wanted::Spend { .. } => ground.spend(command, ids).await,
+                Wanted::Spend { .. } => ground.spend(command, ids),
             };
             let done = match done {
                 Ok(()) => Ok((ids.order, false)),
