@@ -1,4 +1,4 @@
-//! Many who want the same vouchers at once.
+//! Many who want the same vouchers at once, on PostgreSQL through three servers.
 //!
 //! `scripts/voucher-races` runs the long ones; the short ones are in every run.
 
@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hongbao::app::{self, Running};
 use hongbao::grpc::pb;
 use tokio::task::JoinSet;
 
 use super::{Scene, all_of, order_ref, owner};
 use crate::chaos::rng::Rng;
-use crate::support::{SHOP, TestDb, on_both, reason};
+use crate::support::{Client, SHOP, TestDb, on_both, reason};
 
 on_both!(overlapping_sets_are_spent_whole, an_order_is_undone_once);
 
@@ -69,6 +70,36 @@ struct Told {
     lines: AtomicU64,
 }
 
+/// Servers beside the first, where the database takes several. Within one server orders
+/// take turns (`service/gather.rs`), so that only two of them meet at the database's locks.
+struct Others(Vec<Running>);
+
+impl Others {
+    async fn start(scene: &Scene) -> Self {
+        let count = if scene.app.db.is_postgres() { 2 } else { 0 };
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            servers.push(app::start(&scene.app.config).await.unwrap());
+        }
+        Self(servers)
+    }
+
+    /// A client of each server, the first's first.
+    async fn clients(&self, scene: &Scene) -> Vec<Client> {
+        let mut clients = vec![scene.client.clone()];
+        for server in &self.0 {
+            clients.push(Client::connect(server.grpc_addr, &scene.app.key).await);
+        }
+        clients
+    }
+
+    async fn stop(self) {
+        for server in self.0 {
+            server.shutdown().await;
+        }
+    }
+}
+
 /// Clients spend random sets of 1 to 20 of some vouchers, and undo most of what they
 /// spent, until so many spends went through.
 async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
@@ -77,9 +108,11 @@ async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
     let ids = pool_of(&scene, pool).await;
     let (told, left) = (Arc::new(Told::default()), Arc::new(AtomicU64::new(spends)));
     let since = Instant::now();
+    let others = Others::start(&scene).await;
+    let doors = others.clients(&scene).await;
     let mut racers = JoinSet::new();
     for n in 0..clients {
-        let (client, ids) = (scene.client.clone(), ids.clone());
+        let (client, ids) = (doors[n % doors.len()].clone(), ids.clone());
         let (told, left) = (Arc::clone(&told), Arc::clone(&left));
         racers.spawn(async move {
             let mut rng = Rng::new(u64::try_from(n).unwrap() + 1);
@@ -130,6 +163,7 @@ async fn race(db: TestDb, clients: usize, pool: usize, spends: u64) {
     assert_eq!(available + liability + redeemed, 100_000_000);
     let holders = i64::try_from(told.holders.lock().unwrap().len()).unwrap();
     assert_eq!(redeemed, holders * 10_000);
+    others.stop().await;
     scene.close().await;
 }
 
@@ -167,7 +201,7 @@ async fn some_of(scene: &Scene, count: usize) -> Vec<i64> {
 }
 
 async fn spend_some(
-    client: &crate::support::Client,
+    client: &Client,
     rng: &mut Rng,
     ids: &[i64],
     told: &Told,
@@ -244,16 +278,18 @@ async fn undo_twice(db: TestDb, orders: usize) {
     for pair in ids.chunks(2) {
         spent.push(scene.spend(ANNA, pair).await.unwrap().order_id);
     }
+    let others = Others::start(&scene).await;
+    let doors = others.clients(&scene).await;
     let mut calls = JoinSet::new();
     for order in &spent {
-        for _ in 0..2 {
+        for n in 0..2 {
             let undo = pb::UndoSpendRequest {
                 shop_id: SHOP,
                 request_id: scene.client.fresh(),
                 order: order_ref(*order),
                 ..Default::default()
             };
-            let client = scene.client.clone();
+            let client = doors[n % doors.len()].clone();
             calls.spawn(async move { client.vouchers().undo_spend(undo).await });
         }
     }
@@ -272,6 +308,7 @@ async fn undo_twice(db: TestDb, orders: usize) {
     for pair in ids.chunks(2) {
         scene.spend(ANNA, pair).await.unwrap();
     }
+    others.stop().await;
     println!(
         "{orders} orders undone twice at once: {undone} succeeded, {refused} were refused; all spent again"
     );
