@@ -23,6 +23,7 @@ use crate::config::{Config, CredentialConfig, MapConfig, SignHash};
 use crate::domain::grant::{Grant, Permission, PrincipalKind, Shops};
 use crate::domain::id::ShopId;
 use crate::domain::machine::Protocol;
+use crate::domain::remote_voucher::Patience;
 use crate::domain::text::{Code, MchId};
 use crate::grpc::server::{self, Backend};
 use crate::http;
@@ -35,6 +36,7 @@ use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
 use crate::service::providers::{Providers, Secrets};
+use crate::service::remote_voucher::Worker;
 use crate::service::signing::Signatures;
 use crate::service::voucher::{StoredCodes, Vouchers};
 use crate::service::{sampler, sweep};
@@ -89,7 +91,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let metrics = Metrics::new(server::methods())?;
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let tracker = TaskTracker::new();
-    let wake = Arc::new(Notify::new());
+    let (wake, wake_remote) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let grpc_listener = listen(config.server.grpc_listen).await?;
     let admin_listener = listen(config.server.admin_listen).await?;
     let (grpc_addr, admin_addr) = (grpc_listener.local_addr()?, admin_listener.local_addr()?);
@@ -109,6 +111,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             store.clone(),
             metrics.clone(),
             Arc::new(StoredCodes(store.clone())),
+            Arc::clone(&wake_remote),
             &tracker,
         ),
         providers: Arc::clone(&providers),
@@ -118,17 +121,34 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         stop: stop.clone(),
     };
     if config.dispatcher.enabled {
+        let halt = Halt::default();
+        let lease = Duration::from_secs(config.dispatcher.lease_seconds);
+        let poll = Duration::from_millis(config.dispatcher.poll_ms);
+        let worker = Worker {
+            store: store.clone(),
+            providers: Arc::clone(&providers),
+            metrics: metrics.clone(),
+            halt: halt.clone(),
+            wake: wake_remote,
+            patience: Patience::default(),
+            concurrency: config.dispatcher.concurrency,
+            lease,
+            poll,
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        };
+        tracker.spawn(worker.run());
         let dispatcher = Dispatcher {
             store: store.clone(),
             providers,
             metrics: metrics.clone(),
             pace,
             wake,
-            halt: Halt::default(),
+            halt,
             settings: dispatch::Settings {
                 concurrency: config.dispatcher.concurrency,
-                lease: Duration::from_secs(config.dispatcher.lease_seconds),
-                poll: Duration::from_millis(config.dispatcher.poll_ms),
+                lease,
+                poll,
             },
             tracker: tracker.clone(),
             stop: stop.clone(),

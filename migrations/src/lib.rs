@@ -3,7 +3,7 @@
 //! A step never sees today's entities, for history must not change with them. Each
 //! one first widens and a later release narrows, so that the old and the new
 //! binary can run side by side. SQLite cannot add constraints later; what a table
-//! must refuse stands in its CREATE TABLE. Until 1.0 the first step may be replaced
+//! must refuse stands in its CREATE TABLE. Until 1.0 a step may be replaced
 //! by a newer one (the changelog says so); a database of the older one is refused.
 
 pub use sea_orm_migration::MigratorTrait;
@@ -12,7 +12,7 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 
 mod m20261125_000001_foundation;
 mod m20261126_000002_rules;
-mod m20261127_000003_vouchers;
+mod m20261128_000003_vouchers;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261125_000001_foundation::Migration),
             Box::new(m20261126_000002_rules::Migration),
-            Box::new(m20261127_000003_vouchers::Migration),
+            Box::new(m20261128_000003_vouchers::Migration),
         ]
     }
 }

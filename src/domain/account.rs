@@ -93,6 +93,23 @@ pub fn pays_packets(account: AccountId, protocol: Option<Protocol>) -> Result<()
     }
 }
 
+/// Whether vouchers may live behind an account.
+///
+/// # Errors
+/// PROVIDER_CAPABILITY: it is one that pays red packets.
+pub fn gives_vouchers(account: AccountId, protocol: Option<Protocol>) -> Result<()> {
+    if protocol == Some(Protocol::Map) {
+        return Ok(());
+    }
+    let name = protocol.map_or("a protocol of another release", Protocol::name);
+    let text = format!(
+        "account {account} speaks {name}, which gives no vouchers; take one of the protocol map"
+    );
+    Err(Error::new(Reason::ProviderCapability, text)
+        .fact("account_id", account)
+        .fact("capability", "VOUCHER"))
+}
+
 /// Whether packets of `min..=max` with these texts may go through an account
 /// whose packets lie in `account`. Gives the field that is wrong.
 ///

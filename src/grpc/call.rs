@@ -1,14 +1,23 @@
 //! What every write has: a name, a body to compare repeats by, and a caller.
 
+use std::time::Duration;
+
 use prost::Message;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use tonic::Request;
 
 use super::auth::Caller;
+use super::layer::Deadline;
 use super::parse::Fields;
+use crate::clock;
 use crate::domain::Reason;
 use crate::domain::id::ShopId;
 use crate::domain::text::{OrderNo, RequestId};
 use crate::store::Call;
+
+/// What is kept of a deadline for the way back.
+const ANSWER_TIME: Duration = Duration::from_millis(150);
 
 /// Reads the name of a write. `body` is the request without what may differ in a
 /// repeat: its name, its shop (already resolved), whether to wait.
@@ -99,3 +108,17 @@ macro_rules! parse_call {
     };
 }
 pub(super) use parse_call;
+
+/// Until when a call that waits may do so.
+#[must_use]
+pub fn wait_until<T>(request: &Request<T>) -> Instant {
+    let deadline = request
+        .extensions()
+        .get::<Deadline>()
+        .map(|deadline| deadline.0);
+    let now = clock::monotonic_tokio();
+    let left = deadline.map_or(Duration::from_secs(5), |at| {
+        at.saturating_duration_since(now)
+    });
+    now + left.saturating_sub(ANSWER_TIME.max(left / 4).min(Duration::from_secs(1)))
+}

@@ -13,7 +13,10 @@ use crate::domain::review::Verdict;
 use crate::domain::role::Role;
 use crate::domain::signing::{MapHash, Required};
 use crate::domain::source::Source;
-use crate::domain::voucher::{Kind as VoucherKind, OrderKind, OrderState, Shown, StepUp};
+use crate::domain::voucher::{
+    CallKind, CallState, Kind as VoucherKind, OrderKind, OrderShown, Shown, StepUp,
+    Verdict as RemoteVerdict,
+};
 use crate::domain::{State, Timestamp};
 use crate::store::list::Order;
 use crate::store::voucher::ValidityFilter;
@@ -83,9 +86,16 @@ enum_pair!(permission, parse_permission, Permission, Permission, {
 enum_pair!(voucher_kind, parse_voucher_kind, VoucherKind, VoucherKind, { Account, Code });
 enum_pair!(product_state, parse_product_state, CampaignState, VoucherProductState, { Draft, Active, Paused, Ended });
 enum_pair!(voucher_state, parse_voucher_state, Shown, VoucherState, {
-    NotStarted, Issued, Reserved, Spent, Frozen, Voided, Expired,
+    NotStarted, Issued, Reserved, Spent, Frozen, Voided, Expired, Pending,
 });
 enum_pair!(step_up, parse_step_up, StepUp, StepUp, { None, AccountCode, PaymentCode });
 enum_pair!(validity, parse_validity, ValidityFilter, VoucherValidityFilter, { Valid, NotValid, All });
 enum_pair!(order_kind, parse_order_kind, OrderKind, VoucherOrderKind, { Give, Spend });
-enum_pair!(order_state, parse_order_state, OrderState, VoucherOrderState, { Given, Reserved, Spent, Released, Undone });
+enum_pair!(order_state, parse_order_state, OrderShown, VoucherOrderState, {
+    Given, Reserved, Spent, Released, Undone, Pending, Review, Failed,
+});
+enum_pair!(remote_kind, parse_remote_kind, CallKind, RemoteCallKind, { Give, Spend, Undo });
+enum_pair!(remote_state, parse_remote_state, CallState, RemoteCallState, {
+    Queued, Sending, Unknown, Review, Done, Failed,
+});
+enum_pair!(remote_verdict, parse_remote_verdict, RemoteVerdict, RemoteVerdict, { Done, NotDone });

@@ -11,6 +11,8 @@
 
 mod looks;
 mod pairs;
+mod told;
+mod work;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,9 @@ use crate::provider::VoucherPlatform;
 
 pub use looks::{Look, Whose};
 pub use pairs::{PairGuard, Pairs};
+pub use work::Worker;
+
+use told::{refusal_of_give, refusal_of_turn};
 
 /// Everything that was said in one exchange, for the record.
 #[derive(Clone)]
@@ -63,6 +68,21 @@ pub struct Told<T> {
     pub fate: T,
     /// What was said.
     pub spoken: Vec<Spoken>,
+    /// The listed code with which the platform refused, where that leaves doubt.
+    pub refusal: Option<String>,
+    /// Vouchers as the platform showed them last.
+    pub seen: Vec<RemoteVoucher>,
+}
+
+impl<T> Told<T> {
+    fn new(fate: T, spoken: Vec<Spoken>) -> Self {
+        Self {
+            fate,
+            spoken,
+            refusal: None,
+            seen: Vec::new(),
+        }
+    }
 }
 
 /// What is known of a give when somebody looks again.
@@ -108,7 +128,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let mut spoken = Vec::new();
         let whose = Whose { mobile, products };
         let fate = looks::whole(self.platform, whose, &mut spoken).await;
-        Told { fate, spoken }
+        Told::new(fate, spoken)
     }
 
     /// Gives a voucher, once. `keep` stores the list from before; only then is anything sent.
@@ -124,13 +144,13 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let mut spoken = Vec::new();
         let Some(_alone) = self.pairs.enter(&give.pair) else {
             let fate = Fate::NotSent(NotSent::Unsent("PAIR_BUSY".to_owned()));
-            return Ok(Told { fate, spoken });
+            return Ok(Told::new(fate, spoken));
         };
         let before = match looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await {
             Look::Whole(vouchers) => Baseline::of(&vouchers),
             Look::Unclear(code) => {
                 let fate = Fate::NotSent(NotSent::Unsent(code));
-                return Ok(Told { fate, spoken });
+                return Ok(Told::new(fate, spoken));
             }
         };
         keep(before.clone()).await?;
@@ -138,12 +158,25 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let (answer, ended) = (said.outcome.clone(), clock::monotonic());
         spoken.push(looks::spoken(said));
         let mut fate = self.resolve(give, &before, &answer, None, Duration::ZERO);
+        let mut seen = match &answer {
+            GiveOutcome::Given { voucher, .. } => vec![voucher.clone()],
+            GiveOutcome::Rejected(_) | GiveOutcome::Unknown(_) | GiveOutcome::Mismatch { .. } => {
+                Vec::new()
+            }
+        };
         if matches!(fate, Fate::StillUnknown { .. }) {
             let after = looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await;
+            seen = after.vouchers().unwrap_or_default().to_vec();
             let after = after.vouchers().map(Baseline::of);
             fate = self.resolve(give, &before, &answer, after.as_ref(), ended.elapsed());
         }
-        Ok(Told { fate, spoken })
+        let refusal = refusal_of_give(&answer);
+        Ok(Told {
+            fate,
+            spoken,
+            refusal,
+            seen,
+        })
     }
 
     /// Looks again at a give that is in doubt. Sends nothing but questions.
@@ -154,12 +187,18 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let Some(_alone) = self.pairs.enter(&give.pair) else {
             let code = "PAIR_BUSY".to_owned();
             let fate = Fate::StillUnknown { code };
-            return Told { fate, spoken };
+            return Told::new(fate, spoken);
         };
         let after = looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await;
+        let seen = after.vouchers().unwrap_or_default().to_vec();
         let after = after.vouchers().map(Baseline::of);
         let fate = self.resolve(give, doubt.before, doubt.answer, after.as_ref(), doubt.age);
-        Told { fate, spoken }
+        Told {
+            fate,
+            spoken,
+            refusal: None,
+            seen,
+        }
     }
 
     fn resolve(
@@ -238,7 +277,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let after = after.vouchers();
         let ids = spent.vouchers;
         let fate = resolve_turn(turn, ids, answer, after, now, age, &self.patience);
-        Told { fate, spoken }
+        Told::new(fate, spoken)
     }
 
     async fn turn<F: Future<Output = Result<()>>>(
@@ -254,12 +293,12 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
             Look::Whole(vouchers) => vouchers,
             Look::Unclear(code) => {
                 let fate = not(NotSent::Unsent(code));
-                return Ok(Told { fate, spoken });
+                return Ok(Told::new(fate, spoken));
             }
         };
         if !unfit(turn, ids, &before).is_empty() {
             let fate = not(NotSent::Unfit);
-            return Ok(Told { fate, spoken });
+            return Ok(Told::new(fate, spoken));
         }
         keep().await?;
         let said = ask.await;
@@ -272,7 +311,11 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
             let (after, age) = (after.vouchers(), ended.elapsed());
             fate = resolve_turn(turn, ids, &answer, after, now, age, &self.patience);
         }
-        Ok(Told { fate, spoken })
+        let refusal = refusal_of_turn(&answer);
+        Ok(Told {
+            refusal,
+            ..Told::new(fate, spoken)
+        })
     }
 }
 

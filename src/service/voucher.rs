@@ -5,13 +5,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::gather::{Gatherer, Slice};
+use super::issue::Pause;
 use crate::domain::Result;
-use crate::domain::voucher::VoucherCode;
+use crate::domain::voucher::{Remote, VoucherCode};
 use crate::store::Store;
-use crate::store::voucher::{ByVoucher, Claim, Command, Confirmed, OrderView, Wanted};
+use crate::store::voucher::{Access, Brought, ByOrder, ByVoucher, Claim, Command, Confirmed, OrderView, Wanted};
 use crate::telemetry::Metrics;
 
 /// Holds what an owner confirms a spend with against what he has. One that asks
@@ -54,6 +57,8 @@ pub struct Vouchers {
     store: Store,
     metrics: Metrics,
     check: Arc<dyn StepUpCheck>,
+    /// Told when a platform is to be asked.
+    wake: Arc<Notify>,
     gatherer: Gatherer<Orders>,
 }
 
@@ -64,6 +69,7 @@ impl Vouchers {
         store: Store,
         metrics: Metrics,
         check: Arc<dyn StepUpCheck>,
+        wake: Arc<Notify>,
         tracker: &TaskTracker,
     ) -> Self {
         let gatherer = Gatherer::start(Orders(store.clone()), None, tracker);
@@ -71,6 +77,7 @@ impl Vouchers {
             store,
             metrics,
             check,
+            wake,
             gatherer,
         }
     }
@@ -100,7 +107,15 @@ impl Vouchers {
                 self.store.count_guesses(whose, request, codes).await?;
             }
             if let Some(claim) = claim {
-                *confirmed = self.check.check(claim).await?;
+                let elsewhere = self.store.live_elsewhere(claim.shop, &claim.vouchers);
+                *confirmed = match elsewhere.await? {
+                    // The platform checks it.
+                    true => Confirmed {
+                        brought: Brought(claim.codes),
+                        ..Confirmed::default()
+                    },
+                    false => self.check.check(claim).await?,
+                };
             }
         }
         let done = match trial {
@@ -108,16 +123,47 @@ impl Vouchers {
             false => self.gatherer.together(command).await?,
         };
         if !trial && !done.replayed {
-            self.count(&done);
+            self.made(&done);
         }
         Ok(done)
     }
 
+    /// Tells of an order's change: what is to be done on a platform is counted when it is
+    /// done.
+    pub fn made(&self, order: &OrderView) {
+        match order.row.remote {
+            None => self.count(order),
+            Some(_) => self.wake.notify_waiters(),
+        }
+    }
+
+    /// Waits until the platform of an order's vouchers has said what became of it, or until
+    /// then.
+    ///
+    /// # Errors
+    /// ORDER_NOT_FOUND.
+    pub async fn await_order(
+        &self,
+        access: Access,
+        order: OrderView,
+        until: Instant,
+    ) -> Result<OrderView> {
+        let (shop, replayed) = (order.row.shop_id, order.replayed);
+        let by = ByOrder::Id(order.row.id);
+        let mut pause = Pause::new(until);
+        let mut now = order;
+        while now.row.remote == Some(Remote::Pending) && pause.sleep().await {
+            now = self.store.voucher_order(shop, access, &by).await?;
+            now.replayed = replayed;
+        }
+        Ok(now)
+    }
+
     /// Counts an order's change.
-    pub fn count(&self, order: &OrderView) {
+    fn count(&self, order: &OrderView) {
         let lines = u64::try_from(order.lines.len()).unwrap_or(u64::MAX);
         self.metrics.vouchers(
-            order.row.state.name(),
+            order.row.shown().name(),
             lines,
             order.row.amount_fen.0.unsigned_abs(),
         );

@@ -9,6 +9,7 @@
 //! | `hongbao.issuance.oldest_age` | `hongbao_issuance_oldest_age_seconds` | gauge, s | `state` |
 //! | `hongbao.voucher.changes` | `hongbao_voucher_changes_total` | counter, vouchers | `state` |
 //! | `hongbao.voucher.amount.fen` | `hongbao_voucher_amount_fen_total` | counter, fen | `state` |
+//! | `hongbao.voucher.remote.calls` | `hongbao_voucher_remote_calls_total` | counter, calls | `kind`, `state` |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
 //! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
@@ -77,6 +78,7 @@ struct Inner {
     amount: Counter<u64>,
     vouchers: Counter<u64>,
     voucher_amount: Counter<u64>,
+    remote_calls: Counter<u64>,
     open: Gauge<u64>,
     open_age: Gauge<f64>,
     queue_depth: Gauge<u64>,
@@ -180,6 +182,12 @@ impl Metrics {
         self.0.voucher_amount.add(amount_fen, &attributes);
     }
 
+    /// A call to a platform where vouchers live reached a state.
+    pub fn remote_call(&self, kind: &'static str, state: &'static str) {
+        let attributes = [KeyValue::new("kind", kind), KeyValue::new("state", state)];
+        self.0.remote_calls.add(1, &attributes);
+    }
+
     /// How many packets are in a state that has not ended, and since when the oldest is.
     pub fn open(&self, state: &'static str, count: u64, oldest_age: Duration) {
         let attributes = [KeyValue::new("state", state)];
@@ -279,6 +287,11 @@ impl Inner {
                 meter,
                 "hongbao.voucher.amount.fen",
                 "Money of vouchers by the state that they reached, in fen.",
+            ),
+            remote_calls: counter(
+                meter,
+                "hongbao.voucher.remote.calls",
+                "Calls to platforms where vouchers live, by the state that they reached.",
             ),
             amount: counter(
                 meter,

@@ -30,6 +30,10 @@ pub enum Cause {
     OnlyWhole,
     /// Its end is not before the new one.
     NotLater,
+    /// It is being given.
+    Pending,
+    /// It lives on a platform that somebody else runs.
+    Remote,
 }
 
 impl Cause {
@@ -48,6 +52,8 @@ impl Cause {
             Self::BalanceTooSmall => "BALANCE_TOO_SMALL",
             Self::OnlyWhole => "ONLY_WHOLE",
             Self::NotLater => "NOT_LATER",
+            Self::Pending => "PENDING",
+            Self::Remote => "REMOTE",
         }
     }
 
@@ -64,6 +70,8 @@ impl Cause {
             Self::BalanceTooSmall => "more was asked than is on it",
             Self::OnlyWhole => "its product is only spent whole; leave amount_fen 0",
             Self::NotLater => "it is valid until then or longer",
+            Self::Pending => "the platform of its product has not confirmed it yet",
+            Self::Remote => "it lives on the platform of its product, which alone can do this",
         }
     }
 }
@@ -91,6 +99,7 @@ pub fn judge(slip: &Slip, asked: Option<Fen>, now: Timestamp) -> Result<Fen, Cau
     match slip.state {
         VoucherState::Issued => {}
         VoucherState::Reserved => return Err(Cause::Reserved),
+        VoucherState::Pending => return Err(Cause::Pending),
         VoucherState::Spent => return Err(Cause::Spent),
         VoucherState::Voided => return Err(Cause::Voided),
         VoucherState::Expired => return Err(Cause::Expired),

@@ -11,18 +11,6 @@ use super::id::VoucherId;
 use super::state::Position;
 use super::time::Timestamp;
 
-mod code;
-mod judge;
-mod product;
-mod step_up;
-
-pub use code::{CODE_LEN, VoucherCode};
-pub use judge::{Cause, Slip, judge, unusable};
-pub use product::{
-    DAYS_MAX, FACE_MAX, PER_ORDER_MAX, Standing, UNDO_MAX, Validity, missing_product,
-};
-pub use step_up::{ACCOUNT_CODE_TTL, LOCK, Locked, StepUp, Tries, WRONG_MAX};
-
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -39,6 +27,22 @@ macro_rules! named {
         }
     };
 }
+
+mod code;
+mod judge;
+mod product;
+mod remote;
+mod step_up;
+
+pub use code::{CODE_LEN, VoucherCode};
+pub use judge::{Cause, Slip, judge, unusable};
+pub use product::{
+    DAYS_MAX, FACE_MAX, PER_ORDER_MAX, Standing, UNDO_MAX, Validity, missing_product,
+};
+pub use remote::{
+    CallKind, CallState, OrderShown, Remote, TRIES_MAX, Verdict, look_after, try_after,
+};
+pub use step_up::{ACCOUNT_CODE_TTL, LOCK, Locked, StepUp, Tries, WRONG_MAX};
 
 named! {
     /// How a voucher is held.
@@ -65,6 +69,8 @@ named! {
         Voided = "VOIDED",
         /// Its validity has ended, and what was left went back.
         Expired = "EXPIRED",
+        /// The platform of its product is asked to give it.
+        Pending = "PENDING",
     }
 }
 
@@ -100,7 +106,7 @@ impl VoucherState {
     #[must_use]
     pub fn position(self) -> Position {
         match self {
-            Self::Issued | Self::Reserved | Self::Frozen => Position::Liability,
+            Self::Pending | Self::Issued | Self::Reserved | Self::Frozen => Position::Liability,
             Self::Spent => Position::Redeemed,
             Self::Voided | Self::Expired => Position::Available,
         }
@@ -124,6 +130,8 @@ pub enum Shown {
     Voided,
     /// Its validity has ended.
     Expired,
+    /// Being given on the platform of its product.
+    Pending,
 }
 
 impl Shown {
@@ -140,6 +148,7 @@ impl Shown {
             VoucherState::Voided => Self::Voided,
             VoucherState::Expired => Self::Expired,
             VoucherState::Reserved => Self::Reserved,
+            VoucherState::Pending => Self::Pending,
             VoucherState::Issued | VoucherState::Frozen if now >= end => Self::Expired,
             VoucherState::Frozen => Self::Frozen,
             VoucherState::Issued if start.is_some_and(|start| now < start) => Self::NotStarted,
@@ -151,7 +160,7 @@ impl Shown {
     #[must_use]
     pub fn status(self) -> &'static str {
         match self {
-            Self::NotStarted | Self::Issued | Self::Reserved => "正常",
+            Self::Pending | Self::NotStarted | Self::Issued | Self::Reserved => "正常",
             Self::Spent => "已消费",
             Self::Frozen | Self::Voided | Self::Expired => "无效",
         }
@@ -168,6 +177,7 @@ impl Shown {
             Self::Frozen => VoucherState::Frozen.name(),
             Self::Voided => VoucherState::Voided.name(),
             Self::Expired => VoucherState::Expired.name(),
+            Self::Pending => VoucherState::Pending.name(),
         }
     }
 }

@@ -1,18 +1,15 @@
 //! IssuanceService.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures::Stream;
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::auth::Caller;
-use super::layer::Deadline;
+use super::call::wait_until;
 use super::pb::issuance_service_server::IssuanceService;
 use super::server::Backend;
 use super::{call, convert, page, parse, pb, status};
-use crate::clock;
 
 mod ask;
 mod list;
@@ -21,9 +18,6 @@ mod read;
 pub(super) mod render;
 mod single;
 mod watch;
-
-/// What is kept of a deadline for the way back.
-const ANSWER_TIME: Duration = Duration::from_millis(150);
 
 type Watch = Pin<Box<dyn Stream<Item = Result<pb::WatchBatchResponse, Status>> + Send>>;
 
@@ -171,17 +165,4 @@ impl IssuanceService for Backend {
             .map_err(status::status)?;
         Ok(Response::new(Box::pin(watch::watch(self.clone(), first))))
     }
-}
-
-/// Until when a call that waits may do so.
-fn wait_until<T>(request: &Request<T>) -> Instant {
-    let deadline = request
-        .extensions()
-        .get::<Deadline>()
-        .map(|deadline| deadline.0);
-    let now = clock::monotonic_tokio();
-    let left = deadline.map_or(Duration::from_secs(5), |at| {
-        at.saturating_duration_since(now)
-    });
-    now + left.saturating_sub(ANSWER_TIME.max(left / 4).min(Duration::from_secs(1)))
 }

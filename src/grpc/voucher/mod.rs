@@ -1,20 +1,24 @@
 //! VoucherService.
 
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::auth::Caller;
-use super::call::{body, parse_call};
+use super::call::{body, parse_call, wait_until};
 use super::parse::Fields;
 use super::pb::voucher_service_server::VoucherService;
 use super::server::Backend;
 use super::{convert, page, pb, status};
 use crate::domain::campaign::Verb;
 use crate::domain::ledger::Posting;
+use crate::domain::voucher::Remote;
+use crate::store::voucher::{Access, OrderView};
 use product::Write;
 
 mod order;
 mod product;
 mod read;
+mod remote;
 mod render;
 mod single;
 
@@ -29,6 +33,24 @@ macro_rules! write {
             product_id: $r.product_id,
         }
     };
+}
+
+impl Backend {
+    /// The order as the platform of its vouchers leaves it, if the caller waits for that.
+    async fn confirmed(
+        &self,
+        caller: &Caller,
+        done: OrderView,
+        waits: bool,
+        until: Instant,
+    ) -> Result<OrderView, Status> {
+        if !waits || done.row.remote != Some(Remote::Pending) {
+            return Ok(done);
+        }
+        let access = Access::of(&caller.principal);
+        let waited = self.vouchers.await_order(access, done, until).await;
+        waited.map_err(status::status)
+    }
 }
 
 #[tonic::async_trait]
@@ -264,6 +286,31 @@ impl VoucherService for Backend {
             .map_err(status::status)
     }
 
+    async fn list_voucher_orders(
+        &self,
+        request: Request<pb::ListVoucherOrdersRequest>,
+    ) -> Result<Response<pb::ListVoucherOrdersResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        remote::list(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn close_voucher_review(
+        &self,
+        request: Request<pb::CloseVoucherReviewRequest>,
+    ) -> Result<Response<pb::CloseVoucherReviewResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let done = remote::close(self, &caller, &request.into_inner())
+            .await
+            .map_err(status::status)?;
+        Ok(Response::new(pb::CloseVoucherReviewResponse {
+            order: Some(render::order(&done)),
+            replayed: done.replayed,
+        }))
+    }
+
     async fn create_account_code(
         &self,
         request: Request<pb::CreateAccountCodeRequest>,
@@ -290,10 +337,12 @@ impl VoucherService for Backend {
         &self,
         request: Request<pb::GiveVoucherRequest>,
     ) -> Result<Response<pb::GiveVoucherResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let done = order::give(self, &caller, &request.into_inner())
+        let (caller, until) = (Caller::of(&request)?, wait_until(&request));
+        let r = request.into_inner();
+        let done = order::give(self, &caller, &r)
             .await
             .map_err(status::status)?;
+        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
         Ok(Response::new(pb::GiveVoucherResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -304,10 +353,12 @@ impl VoucherService for Backend {
         &self,
         request: Request<pb::BatchGiveVouchersRequest>,
     ) -> Result<Response<pb::BatchGiveVouchersResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let done = order::batch_give(self, &caller, &request.into_inner())
+        let (caller, until) = (Caller::of(&request)?, wait_until(&request));
+        let r = request.into_inner();
+        let done = order::batch_give(self, &caller, &r)
             .await
             .map_err(status::status)?;
+        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
         Ok(Response::new(pb::BatchGiveVouchersResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -318,10 +369,12 @@ impl VoucherService for Backend {
         &self,
         request: Request<pb::SpendVouchersRequest>,
     ) -> Result<Response<pb::SpendVouchersResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let done = order::spend(self, &caller, &request.into_inner())
+        let (caller, until) = (Caller::of(&request)?, wait_until(&request));
+        let r = request.into_inner();
+        let done = order::spend(self, &caller, &r)
             .await
             .map_err(status::status)?;
+        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
         Ok(Response::new(pb::SpendVouchersResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -346,10 +399,12 @@ impl VoucherService for Backend {
         &self,
         request: Request<pb::UndoSpendRequest>,
     ) -> Result<Response<pb::UndoSpendResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let done = order::undo(self, &caller, &request.into_inner())
+        let (caller, until) = (Caller::of(&request)?, wait_until(&request));
+        let r = request.into_inner();
+        let done = order::undo(self, &caller, &r)
             .await
             .map_err(status::status)?;
+        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
         Ok(Response::new(pb::UndoSpendResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,

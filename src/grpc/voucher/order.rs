@@ -114,6 +114,7 @@ pub(super) async fn give(
         shop,
         r,
         GiveVoucherRequest,
+        wait,
         map_signature
     );
     let product = fields.product_code(&r.product_code, "product_code");
@@ -162,7 +163,8 @@ pub(super) async fn batch_give(
         "BatchGiveVouchers",
         shop,
         r,
-        BatchGiveVouchersRequest
+        BatchGiveVouchersRequest,
+        wait
     );
     let product = fields.product_code(&r.product_code, "product_code");
     let gifts = fields.gifts(&r.gifts);
@@ -278,6 +280,7 @@ pub(super) async fn spend(
         shop,
         r,
         SpendVouchersRequest,
+        wait,
         account_code,
         payment_code_md5,
         map_signature
@@ -348,17 +351,17 @@ pub(super) async fn reserve(
 }
 
 macro_rules! changes {
-    ($($name:ident: $method:literal, $request:ident, $change:ident);+ $(;)?) => {$(
+    ($($name:ident: $method:literal, $request:ident, $change:ident $(, $field:ident)?);+ $(;)?) => {$(
         pub(super) async fn $name(backend: &Backend, caller: &Caller, r: &pb::$request) -> Result<OrderView> {
             let shop = caller.shop(r.shop_id)?;
             let mut fields = Fields::default();
-            let call = parse_call!(&mut fields, caller, $method, Some(shop), r, $request, shop_id);
+            let call = parse_call!(&mut fields, caller, $method, Some(shop), r, $request, shop_id $(, $field)?);
             let by = fields.order(r.order.as_ref());
             let (call, by) = fields.finish(call.zip(by))?;
             let (access, trial) = (Access::of(&caller.principal), call.validate_only);
             let done = backend.store.change_order(call, shop, access, by, OrderChange::$change).await?;
             if !trial && !done.replayed {
-                backend.vouchers.count(&done);
+                backend.vouchers.made(&done);
             }
             Ok(done)
         }
@@ -366,7 +369,7 @@ macro_rules! changes {
 }
 
 changes! {
-    undo: "UndoSpend", UndoSpendRequest, Undo;
+    undo: "UndoSpend", UndoSpendRequest, Undo, wait;
     spend_reserved: "SpendReservedVouchers", SpendReservedVouchersRequest, SpendReserved;
     release: "ReleaseVouchers", ReleaseVouchersRequest, Release;
 }
@@ -384,7 +387,12 @@ pub(super) async fn get(
         .store
         .voucher_order(shop, Access::of(&caller.principal), &by)
         .await?;
+    let calls = match found.row.remote {
+        Some(_) => backend.store.remote_calls(found.row.id).await?,
+        None => Vec::new(),
+    };
     Ok(pb::GetVoucherOrderResponse {
         order: Some(render::order(&found)),
+        remote_calls: calls.iter().map(super::remote::call).collect(),
     })
 }

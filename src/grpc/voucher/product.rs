@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use super::{Backend, Caller, Fields, convert, page, parse_call, pb, render};
 use crate::domain::campaign::Verb;
 use crate::domain::grant::PrincipalKind;
-use crate::domain::id::{AppId, ProductId, ShopId};
+use crate::domain::id::{AccountId, AppId, ProductId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::money::BUDGET_MAX;
+use crate::domain::remote_voucher::RemoteId;
 use crate::domain::voucher::{FACE_MAX, Kind, StepUp};
 use crate::domain::{Fen, Reason, Result};
 use crate::grpc::call::call;
@@ -79,6 +80,7 @@ fn parse_new(
         fields.bad("step_up", Reason::FieldNotAllowed, text);
     }
     let owner = parse_owner(fields, caller, r.owner_app_id);
+    let home = parse_home(fields, r, kind, step_up);
     let rules = fields.rules(r);
     Some(NewProduct {
         shop,
@@ -89,8 +91,38 @@ fn parse_new(
         partial: r.partial,
         step_up: step_up?,
         owner: owner?,
+        home: home?,
         rules: rules?,
     })
+}
+
+/// Where its vouchers live, and what it is called there; none: here.
+fn parse_home(
+    fields: &mut Fields,
+    r: &pb::CreateVoucherProductRequest,
+    kind: Option<Kind>,
+    step_up: Option<StepUp>,
+) -> Option<Option<(AccountId, RemoteId)>> {
+    let account = fields.optional_id(r.account_id, "account_id", AccountId::parse)?;
+    let Some(account) = account else {
+        if !r.remote_product_code.is_empty() {
+            let text = "only a product that lives on a platform is called something there; name its account_id too";
+            fields.bad("remote_product_code", Reason::FieldNotAllowed, text);
+        }
+        return Some(None);
+    };
+    let rule = "a product that lives on a platform is of kind ACCOUNT, spent whole, and confirmed there";
+    for (field, fits) in [
+        ("kind", kind.is_none_or(|kind| kind == Kind::Account)),
+        ("partial", !r.partial),
+        ("step_up", step_up.is_none_or(|step_up| step_up == StepUp::None)),
+    ] {
+        if !fits {
+            fields.bad(field, Reason::FieldNotAllowed, rule);
+        }
+    }
+    let code = fields.remote_id(&r.remote_product_code, "remote_product_code")?;
+    Some(Some((account, code)))
 }
 
 /// An app owns what it makes; a person says who does.

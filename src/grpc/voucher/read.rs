@@ -2,7 +2,7 @@
 
 use super::{Fields, convert, pb};
 use crate::domain::id::{OrderId, RecipientId, VoucherId};
-use crate::domain::text::{Code, Mobile, OrderNo};
+use crate::domain::text::{Code, Mobile};
 use crate::domain::voucher::{
     DAYS_MAX, FACE_MAX, PER_ORDER_MAX, UNDO_MAX, Validity, VoucherCode, parse_voucher_no,
 };
@@ -176,10 +176,7 @@ impl Fields {
                 .id(*raw, "order.order_id", OrderId::parse)
                 .map(ByOrder::Id),
             Some(O::AppOrderId(raw)) => {
-                let rule =
-                    "must be 1 to 128 bytes without blanks at its ends and hidden characters";
-                let path = "order.app_order_id";
-                let number = self.take(OrderNo::parse(raw), path, Reason::OrderIdInvalid, rule);
+                let number = self.order_no(raw, "order.app_order_id");
                 number.map(ByOrder::Number)
             }
         }

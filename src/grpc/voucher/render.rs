@@ -1,7 +1,7 @@
 //! Vouchers on the wire.
 
 use super::{convert, pb};
-use crate::domain::voucher::{Shown, Validity, voucher_no};
+use crate::domain::voucher::{OrderShown, Shown, Validity, voucher_no};
 use crate::domain::{Fen, Result, Timestamp};
 use crate::grpc::campaign::caps;
 use crate::store::entity::{journal, voucher_product, voucher_product_grant, voucher_redemption};
@@ -41,6 +41,8 @@ pub(super) fn product(row: &voucher_product::Model) -> Result<pb::VoucherProduct
         etag: row.version.to_string(),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
+        account_id: row.account_id.map_or(0, |account| account.0),
+        remote_product_code: row.remote_code.clone().unwrap_or_default(),
     })
 }
 
@@ -109,6 +111,7 @@ pub(super) fn voucher(view: &VoucherView, at: Timestamp, unmask: bool) -> pb::Vo
         hold_order_id: row.hold_order_id.map_or(0, |id| id.0),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
+        remote_voucher_id: row.remote_id.clone().unwrap_or_default(),
     }
 }
 
@@ -124,13 +127,14 @@ pub(super) fn order(view: &OrderView) -> pb::VoucherOrder {
         app_id: row.app_id.0,
         app_order_id: row.app_order_id.to_string(),
         kind: convert::order_kind(row.kind),
-        state: convert::order_state(row.state),
+        state: convert::order_state(row.shown()),
         associated_order_id: row.associated_order_id.clone(),
         remark: row.remark.clone(),
         amount_fen: row.amount_fen.0,
         lines: view.lines.iter().map(line).collect(),
         hold_until: convert::optional_time(row.hold_until),
         undo_until: convert::optional_time(row.undo_until),
+        last_error: row.last_error.clone().unwrap_or_default(),
         create_time: convert::time(row.create_time),
         update_time: convert::time(row.update_time),
     }
@@ -169,6 +173,6 @@ fn used(row: &voucher_redemption::Model) -> pb::VoucherUseRecord {
         order_id: row.order_id.0,
         redemption_no: i64::from(row.redemption_no),
         amount_fen: row.amount_fen.0,
-        state: convert::order_state(row.state),
+        state: convert::order_state(OrderShown::of(row.state, None)),
     }
 }

@@ -26,6 +26,8 @@ pub mod quota_usage;
 pub mod recipient;
 pub mod recipient_group;
 pub mod recipient_openid;
+pub mod remote_call;
+pub mod remote_exchange;
 pub mod request;
 pub mod search_gram;
 pub mod setting;

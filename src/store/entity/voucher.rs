@@ -33,6 +33,8 @@ pub struct Model {
     pub code_cipher: Option<Vec<u8>>,
     /// The blind index of its code.
     pub code_index: Option<Vec<u8>>,
+    /// Its number on the platform where it lives; none: it lives here, or is not given yet.
+    pub remote_id: Option<String>,
     /// The order that gave it.
     pub give_order_id: OrderId,
     /// Its place in that order, from 0.

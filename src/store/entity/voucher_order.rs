@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{AppId, OrderId, ShopId};
 use crate::domain::text::OrderNo;
-use crate::domain::voucher::{OrderKind, OrderState};
+use crate::domain::voucher::{OrderKind, OrderShown, OrderState, Remote};
 use crate::domain::{Fen, Timestamp};
 
 /// One row.
@@ -30,6 +30,10 @@ pub struct Model {
     pub remark: String,
     /// The sum of its lines.
     pub amount_fen: Fen,
+    /// Where the calls to the platform of its vouchers stand; none: they live here.
+    pub remote: Option<Remote>,
+    /// The last that went wrong there.
+    pub last_error: Option<String>,
     /// While reserved: held until just before then.
     pub hold_until: Option<Timestamp>,
     /// While spent: can be undone until just before then.
@@ -38,6 +42,14 @@ pub struct Model {
     pub create_time: Timestamp,
     /// When it last changed.
     pub update_time: Timestamp,
+}
+
+impl Model {
+    /// Where it stands, for people.
+    #[must_use]
+    pub fn shown(&self) -> OrderShown {
+        OrderShown::of(self.state, self.remote)
+    }
 }
 
 /// Nothing is loaded through relations.

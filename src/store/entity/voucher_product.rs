@@ -4,7 +4,8 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::campaign::CampaignState;
 use crate::domain::cap::Caps;
-use crate::domain::id::{AppId, ProductId, ShopId};
+use crate::domain::id::{AccountId, AppId, ProductId, ShopId};
+use crate::domain::remote_voucher::RemoteId;
 use crate::domain::text::Code;
 use crate::domain::voucher::{Kind, Standing, StepUp, Validity};
 use crate::domain::{Error, Fen, Result, Timestamp};
@@ -42,6 +43,10 @@ pub struct Model {
     pub step_up: StepUp,
     /// The app that owns it.
     pub owner_app_id: Option<AppId>,
+    /// The account of the platform where its vouchers live; none: here.
+    pub account_id: Option<AccountId>,
+    /// Its code on that platform.
+    pub remote_code: Option<String>,
     /// How many may be given.
     pub stock_count: Option<i64>,
     /// How many were given.
@@ -69,6 +74,19 @@ pub struct Model {
 }
 
 impl Model {
+    /// Where its vouchers live and what it is called there; none: here.
+    ///
+    /// # Errors
+    /// INTERNAL: the column is no name.
+    pub fn home(&self) -> Result<Option<(AccountId, RemoteId)>> {
+        let Some((account, code)) = self.account_id.zip(self.remote_code.as_ref()) else {
+            return Ok(None);
+        };
+        let code = RemoteId::parse(code);
+        let code = code.ok_or_else(|| Error::internal("a stored code is none", "product"))?;
+        Ok(Some((account, code)))
+    }
+
     /// Free money. The table keeps it from being negative.
     #[must_use]
     pub fn available(&self) -> Fen {

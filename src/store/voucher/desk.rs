@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::super::Store;
 use super::super::entity::{
-    journal, recipient, voucher, voucher_order, voucher_product, voucher_redemption,
+    journal, recipient, remote_call, voucher, voucher_order, voucher_product, voucher_redemption,
 };
 use super::super::journal::insert_all;
 use super::super::tx::{Fault, Tx, is_duplicate};
@@ -75,6 +75,7 @@ pub(super) struct Desk<'t> {
     cards: BTreeMap<VoucherId, Card>,
     new_orders: Vec<voucher_order::Model>,
     uses_made: Vec<voucher_redemption::ActiveModel>,
+    calls: Vec<remote_call::Model>,
     journal: Vec<journal::ActiveModel>,
     pub(super) counted: Uses,
     pub(super) caps: BTreeMap<CapOwner, Caps>,
@@ -137,6 +138,7 @@ impl<'t> Desk<'t> {
             cards,
             new_orders: Vec::new(),
             uses_made: Vec::new(),
+            calls: Vec::new(),
             journal: Vec::new(),
             counted: Uses::default(),
             caps: BTreeMap::new(),
@@ -146,6 +148,16 @@ impl<'t> Desk<'t> {
     /// A voucher as it is after what this unit did.
     pub(super) fn voucher(&self, id: VoucherId) -> Option<&voucher::Model> {
         self.cards.get(&id).map(|card| &card.row)
+    }
+
+    /// All vouchers, by id.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &voucher::Model> {
+        self.cards.values().map(|card| &card.row)
+    }
+
+    /// The vouchers that an order holds, by id.
+    pub(super) fn held_by(&self, order: OrderId) -> impl Iterator<Item = &voucher::Model> {
+        self.rows().filter(move |row| row.hold_order_id == Some(order))
     }
 
     /// A product's shelf; it is there for every voucher of the desk.
@@ -166,6 +178,11 @@ impl<'t> Desk<'t> {
     /// Puts a use of a voucher down.
     pub(super) fn used(&mut self, row: voucher_redemption::Model) {
         self.uses_made.push(row.into_active_model().reset_all());
+    }
+
+    /// Puts a call to a platform down.
+    pub(super) fn ask(&mut self, row: remote_call::Model) {
+        self.calls.push(row);
     }
 
     /// Puts a new voucher down.
@@ -248,6 +265,9 @@ impl<'t> Desk<'t> {
         }
         let uses = std::mem::take(&mut self.uses_made);
         insert_all::<voucher_redemption::Entity, _>(self.tx, uses).await?;
+        let calls = std::mem::take(&mut self.calls).into_iter();
+        let calls = calls.map(|row| row.into_active_model().reset_all());
+        insert_all::<remote_call::Entity, _>(self.tx, calls.collect()).await?;
         self.tx.append(std::mem::take(&mut self.journal)).await?;
         if !self.tx.count_uses(&self.counted, &self.caps).await? {
             return Err(Fault::Again);
@@ -273,7 +293,7 @@ impl<'t> Desk<'t> {
     /// All changed vouchers by one statement, each where its version is the one that
     /// was read.
     async fn update(&self, cards: &[Card]) -> Result<(), Fault> {
-        const COLUMNS: usize = 9;
+        const COLUMNS: usize = 11;
         let mut values: Vec<sea_orm::Value> = Vec::with_capacity(cards.len() * COLUMNS);
         let mut rows = Vec::with_capacity(cards.len());
         for card in cards {
@@ -284,6 +304,8 @@ impl<'t> Desk<'t> {
                 card.kept.into(),
                 row.state.name().into(),
                 row.balance_fen.0.into(),
+                row.remote_id.clone().into(),
+                row.start_time.map(|time| time.0).into(),
                 row.end_time.0.into(),
                 row.hold_order_id.map(|id| id.0).into(),
                 i64::from(row.redemption_count).into(),
@@ -296,8 +318,9 @@ impl<'t> Desk<'t> {
             rows.push(format!("({})", named.join(", ")));
         }
         let text = format!(
-            "WITH changed (id, kept, state, balance_fen, end_time, hold_order_id, redemption_count, version, update_time) \
-             AS (VALUES {}) UPDATE voucher SET state = c.state, balance_fen = c.balance_fen, end_time = c.end_time, \
+            "WITH changed (id, kept, state, balance_fen, remote_id, start_time, end_time, hold_order_id, redemption_count, version, update_time) \
+             AS (VALUES {}) UPDATE voucher SET state = c.state, balance_fen = c.balance_fen, remote_id = c.remote_id, \
+             start_time = c.start_time, end_time = c.end_time, \
              hold_order_id = c.hold_order_id, redemption_count = c.redemption_count, version = c.version, \
              update_time = c.update_time FROM changed c WHERE voucher.id = c.id AND voucher.version = c.kept",
             rows.join(", ")

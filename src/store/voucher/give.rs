@@ -15,7 +15,7 @@ use crate::domain::ledger::Posting;
 use crate::domain::state::Position;
 use crate::domain::text::Code;
 use crate::domain::voucher::{
-    Kind, OrderKind, OrderState, Standing, VoucherCode, VoucherState, missing_product,
+    Kind, OrderKind, OrderState, Remote, Standing, VoucherCode, VoucherState, missing_product,
 };
 use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 
@@ -77,6 +77,8 @@ impl Ground<'_> {
             associated_order_id: String::new(),
             remark: command.remark.clone(),
             amount_fen: sum,
+            remote: row.account_id.map(|_| Remote::Pending),
+            last_error: None,
             hold_until: None,
             undo_until: None,
             create_time: now,
@@ -121,13 +123,17 @@ impl Ground<'_> {
                 shop_id: command.shop,
                 product_id: id,
                 recipient_id: owner,
-                state: VoucherState::Issued,
+                state: match row.account_id {
+                    None => VoucherState::Issued,
+                    Some(_) => VoucherState::Pending,
+                },
                 face_fen: face,
                 balance_fen: face,
                 start_time: start,
                 end_time: end,
                 code_cipher,
                 code_index,
+                remote_id: None,
                 give_order_id: ids.order,
                 give_line: i32::try_from(line).unwrap_or(i32::MAX),
                 hold_order_id: None,
@@ -137,12 +143,22 @@ impl Ground<'_> {
                 update_time: now,
             };
             let happening = Happening {
-                kind: "GIVEN",
+                kind: match row.account_id {
+                    None => "GIVEN",
+                    Some(_) => "ACCEPTED",
+                },
                 posting: Posting::of_voucher(Position::Available, Position::Liability, face),
                 order: Some(ids.order),
                 reason: None,
                 actor: &command.call.actor,
             };
+            if let Some((account, product)) = row.home()? {
+                let place = match single {
+                    true => "owner".to_owned(),
+                    false => format!("gifts[{line}].owner"),
+                };
+                self.ask_to_give(command, &given, (account, product), &place)?;
+            }
             self.desk.give(given, happening)?;
         }
         let shelf = self.desk.shelf_mut(id)?;

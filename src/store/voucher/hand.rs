@@ -74,6 +74,7 @@ impl Hand {
             (_, S::Voided) => Err(Cause::Voided),
             (_, S::Expired) => Err(Cause::Expired),
             (_, S::Reserved) => Err(Cause::Reserved),
+            (_, S::Pending) => Err(Cause::Pending),
             (Self::Freeze, S::Frozen) => Err(Cause::Frozen),
         }
     }
@@ -158,6 +159,10 @@ impl Tx {
             };
             if !access.may(&product, &grants, May::Own) {
                 return Err(not_allowed(product.id, May::Own).into());
+            }
+            if product.account_id.is_some() {
+                refusals.push(unusable(&name, Some(row.id), Cause::Remote));
+                continue;
             }
             match hand.apply(&row, frozen.contains(&row.id), desk.now) {
                 Ok((state, posting)) => {

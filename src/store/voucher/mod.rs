@@ -9,7 +9,8 @@ use super::Store;
 use super::entity::{voucher, voucher_order, voucher_product, voucher_product_grant};
 use crate::domain::cap::Caps;
 use crate::domain::grant::{Principal, PrincipalKind};
-use crate::domain::id::{AppId, ProductId, RecipientId, ShopId, VoucherId};
+use crate::domain::id::{AccountId, AppId, ProductId, RecipientId, ShopId, VoucherId};
+use crate::domain::remote_voucher::RemoteId;
 use crate::domain::text::{Code, Mobile, OrderNo, Uid};
 use crate::domain::voucher::{Kind, StepUp, Validity, VoucherCode};
 use crate::domain::{Fen, Timestamp};
@@ -19,9 +20,11 @@ mod desk;
 mod give;
 mod hand;
 mod order;
+mod orders;
 mod owner;
 mod product;
 mod read;
+mod remote;
 mod spend;
 mod step_up;
 mod sweep;
@@ -29,9 +32,11 @@ mod unit;
 
 pub use hand::Hand;
 pub use order::OrderChange;
+pub use orders::OrderFilter;
 pub use owner::OwnerRow;
+pub use remote::{Asked, Closing, RemoteCall, RemoteFate, RemoteWork, Settled, Settlement};
 pub use read::{Filter, ValidityFilter, VoucherHistory, place};
-pub use step_up::{Claim, Confirmed};
+pub use step_up::{Brought, Claim, Confirmed};
 pub use sweep::Swept;
 pub use unit::{Command, Wanted};
 
@@ -94,6 +99,8 @@ pub struct NewProduct {
     pub step_up: StepUp,
     /// The app that owns it.
     pub owner: Option<AppId>,
+    /// The account of the platform where its vouchers live, and its code there; none: here.
+    pub home: Option<(AccountId, RemoteId)>,
     /// What can change later.
     pub rules: Rules,
 }

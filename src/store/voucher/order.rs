@@ -18,7 +18,7 @@ use super::{Access, ByOrder, OrderView};
 use crate::domain::id::{OrderId, ShopId};
 use crate::domain::ledger::Posting;
 use crate::domain::state::Position;
-use crate::domain::voucher::{OrderKind, OrderState, VoucherState};
+use crate::domain::voucher::{OrderKind, OrderState, Remote, VoucherState};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 
 /// What is asked of an order.
@@ -126,6 +126,12 @@ impl Tx {
                 }
             }
         }
+        if order.remote.is_some() {
+            // Spent there: it is undone when the platform says so.
+            self.ask_to_undo(&mut desk, &order).await?;
+            self.await_platform(order.id, desk.now).await?;
+            return desk.close().await;
+        }
         turn(&mut desk, &lines, change, &call.actor)?;
         let undo = desk
             .shelves
@@ -137,6 +143,18 @@ impl Tx {
         let until = until.map(|seconds| later(desk.now, seconds));
         self.turn_orders(&[id], state, until, desk.now).await?;
         desk.close().await
+    }
+
+    /// A platform is asked, so the order waits for it.
+    async fn await_platform(&self, id: OrderId, now: Timestamp) -> Result<(), Fault> {
+        use voucher_order::Column;
+        voucher_order::Entity::update_many()
+            .col_expr(Column::Remote, Expr::value(Some(Remote::Pending)))
+            .col_expr(Column::UpdateTime, Expr::value(now))
+            .filter(Column::Id.eq(id))
+            .exec(self)
+            .await?;
+        Ok(())
     }
 
     /// The uses of vouchers by some spends, in order.
@@ -251,15 +269,19 @@ fn judge(order: &voucher_order::Model, change: OrderChange, now: Timestamp) -> R
     let refuse = |text: String| {
         Err(Error::new(Reason::OrderState, text)
             .fact("order_id", order.id)
-            .fact("state", order.state.name()))
+            .fact("state", order.shown().name()))
     };
+    if matches!(order.remote, Some(Remote::Pending | Remote::Review)) {
+        let text = "a call to the platform of its vouchers is under way or in doubt; GetVoucherOrder says how it goes";
+        return refuse(text.to_owned());
+    }
     if order.kind != OrderKind::Spend {
         return refuse("this order is a gift; VoidVouchers takes vouchers back".to_owned());
     }
     if order.state != from {
         return refuse(format!(
             "the order is {}, it must be {} for this",
-            order.state.name(),
+            order.shown().name(),
             from.name()
         ));
     }

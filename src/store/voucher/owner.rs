@@ -48,6 +48,8 @@ type Names = (ShopId, Option<Uid>, Option<Vec<u8>>);
 #[derive(Debug, Default)]
 pub(super) struct People {
     found: HashMap<(ShopId, Owner), RecipientId>,
+    /// Their numbers, as they are kept.
+    ciphers: HashMap<RecipientId, (ShopId, Vec<u8>)>,
     /// By what names them, so that two units make them in one order.
     made: BTreeMap<Names, recipient::ActiveModel>,
 }
@@ -107,9 +109,19 @@ impl People {
             row.uid.clone().take().flatten(),
             row.mobile_index.clone().take().flatten(),
         );
+        if let Some(cipher) = row.mobile_cipher.clone().take().flatten() {
+            self.ciphers.insert(offered, (shop, cipher));
+        }
         self.made.insert(key, row);
         self.found.insert((shop, owner.clone()), offered);
         Ok(offered)
+    }
+
+    /// The number of somebody, if he has one.
+    pub(super) fn mobile(&self, store: &Store, person: RecipientId) -> Result<Option<Mobile>> {
+        let kept = self.ciphers.get(&person);
+        kept.map(|(shop, cipher)| open_mobile(store.keys(), *shop, cipher))
+            .transpose()
     }
 
     /// Takes those who are to be made.
@@ -240,9 +252,16 @@ impl Tx {
         wanted: &[(ShopId, Owner)],
     ) -> Result<People, Fault> {
         let found = find(self, store, wanted, true).await?;
-        let found = found.into_iter().map(|(name, row)| (name, row.id));
+        let ciphers = found.values().filter_map(|row| {
+            let cipher = row.mobile_cipher.clone()?;
+            Some((row.id, (row.shop_id, cipher)))
+        });
         Ok(People {
-            found: found.collect(),
+            ciphers: ciphers.collect(),
+            found: found
+                .into_iter()
+                .map(|(name, row)| (name, row.id))
+                .collect(),
             made: BTreeMap::new(),
         })
     }

@@ -172,6 +172,9 @@ impl Tx {
         if let Some(owner) = new.owner {
             self.known_apps(&[owner]).await?;
         }
+        if let Some((account, _)) = &new.home {
+            self.known_platform(new.shop, *account).await?;
+        }
         let now = self.now();
         let row = Model {
             id,
@@ -188,6 +191,8 @@ impl Tx {
             undo_seconds: new.rules.undo_seconds,
             step_up: new.step_up,
             owner_app_id: new.owner,
+            account_id: new.home.as_ref().map(|(account, _)| *account),
+            remote_code: new.home.as_ref().map(|(_, code)| code.to_string()),
             stock_count: new.rules.stock,
             issued_count: 0,
             caps: new.rules.caps.to_json()?,

@@ -435,6 +435,7 @@ fn by_states(states: &[Shown], at: Timestamp) -> Condition {
                 .add(State.eq(VoucherState::Issued))
                 .add(EndTime.gt(at))
                 .add(started(at)),
+            Shown::Pending => Condition::all().add(State.eq(VoucherState::Pending)),
             Shown::Reserved => Condition::all().add(State.eq(VoucherState::Reserved)),
             Shown::Spent => Condition::all().add(State.eq(VoucherState::Spent)),
             Shown::Frozen => Condition::all()

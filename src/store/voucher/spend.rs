@@ -13,14 +13,14 @@ use crate::domain::id::{ProductId, RecipientId, VoucherId};
 use crate::domain::ledger::Posting;
 use crate::domain::state::Position;
 use crate::domain::voucher::{
-    Cause, Kind, OrderKind, OrderState, Slip, StepUp, VoucherState, judge, unusable, voucher_no,
+    Cause, Kind, OrderKind, OrderState, Remote, Slip, StepUp, VoucherState, judge, unusable, voucher_no,
 };
 use crate::domain::{Error, Fen, Reason, Result};
 
 /// A voucher of an order, judged.
-struct Taken {
-    id: VoucherId,
-    product: ProductId,
+pub(super) struct Taken {
+    pub(super) id: VoucherId,
+    pub(super) product: ProductId,
     amount: Fen,
 }
 
@@ -64,16 +64,19 @@ impl Ground<'_> {
             }
             self.consumed.insert(code.clone());
         }
+        let home = self.home_of(&taken, hold.is_some())?;
         let sum = Fen::checked_sum(taken.iter().map(|one| one.amount)).ok_or_else(overflow)?;
         let now = self.desk.now;
         let window = self.undo_window(&taken)?;
+        // What lives elsewhere is held here until it is spent there.
+        let holds = hold.is_some() || home.is_some();
         self.desk.order(voucher_order::Model {
             id: ids.order,
             shop_id: command.shop,
             app_id: command.call.app,
             app_order_id: command.number.clone(),
             kind: OrderKind::Spend,
-            state: if hold.is_some() {
+            state: if holds {
                 OrderState::Reserved
             } else {
                 OrderState::Spent
@@ -81,13 +84,18 @@ impl Ground<'_> {
             associated_order_id: associated.clone(),
             remark: command.remark.clone(),
             amount_fen: sum,
+            remote: home.map(|_| Remote::Pending),
+            last_error: None,
             hold_until: hold.map(|seconds| later(now, seconds)),
-            undo_until: hold.is_none().then(|| later(now, window)),
+            undo_until: (!holds).then(|| later(now, window)),
             create_time: now,
             update_time: now,
         });
         for (line, one) in taken.iter().enumerate() {
-            self.take(command, ids, line, one, hold.is_some())?;
+            self.take(command, ids, line, one, holds)?;
+        }
+        if let (Some(account), Some(person)) = (home, person) {
+            self.ask_to_spend(command, ids.order, account, person)?;
         }
         Ok(())
     }

@@ -50,6 +50,18 @@ pub struct Confirmed {
     pub kinds: Vec<StepUp>,
     /// The one-time code that the spend uses up: whose, and its hash.
     pub consumes: Option<(RecipientId, Vec<u8>)>,
+    /// What was brought: a platform where the vouchers live checks it itself.
+    pub brought: Brought,
+}
+
+/// Codes by their kind, as they were brought. Never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Brought(pub Vec<(StepUp, String)>);
+
+impl std::fmt::Debug for Brought {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Brought(…)")
+    }
 }
 
 impl Store {

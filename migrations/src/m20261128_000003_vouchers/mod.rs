@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 mod books;
+mod remote;
 mod signing;
 mod step_up;
 mod vouchers;
@@ -16,7 +17,7 @@ pub(crate) struct Migration;
 
 impl MigrationName for Migration {
     fn name(&self) -> &str {
-        "m20261127_000003_vouchers"
+        "m20261128_000003_vouchers"
     }
 }
 
@@ -27,7 +28,13 @@ impl MigrationTrait for Migration {
         super::run(
             manager,
             sqlite,
-            &[books::UP, vouchers::UP, step_up::UP, signing::UP],
+            &[
+                books::UP,
+                vouchers::UP,
+                remote::UP,
+                step_up::UP,
+                signing::UP,
+            ],
         )
         .await
     }

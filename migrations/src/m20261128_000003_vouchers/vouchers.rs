@@ -18,6 +18,8 @@ pub(super) const UP: &[&str] = &[
         undo_seconds BIGINT NOT NULL CHECK (undo_seconds >= 0),
         step_up TEXT NOT NULL CHECK (step_up IN ('NONE', 'ACCOUNT_CODE', 'PAYMENT_CODE')),
         owner_app_id BIGINT REFERENCES app (id),
+        account_id BIGINT REFERENCES provider_account (id),
+        remote_code TEXT,
         stock_count BIGINT CHECK (stock_count > 0),
         issued_count BIGINT NOT NULL DEFAULT 0 CHECK (issued_count >= 0),
         caps TEXT NOT NULL,
@@ -33,7 +35,9 @@ pub(super) const UP: &[&str] = &[
         UNIQUE (shop_id, code),
         CHECK (granted_fen - defunded_fen - debited_fen + credited_fen >= 0),
         CHECK (debited_fen - credited_fen - redeemed_fen >= 0),
-        CHECK (stock_count IS NULL OR issued_count <= stock_count)
+        CHECK (stock_count IS NULL OR issued_count <= stock_count),
+        CHECK ((account_id IS NULL) = (remote_code IS NULL)),
+        CHECK (account_id IS NULL OR (kind = 'ACCOUNT' AND NOT partial AND step_up = 'NONE'))
     )",
     "CREATE INDEX voucher_product_shop ON voucher_product (shop_id, id)",
     // Who may use a product beside its owner.
@@ -57,15 +61,22 @@ pub(super) const UP: &[&str] = &[
         associated_order_id TEXT NOT NULL,
         remark TEXT NOT NULL,
         amount_fen BIGINT NOT NULL CHECK (amount_fen > 0),
+        remote TEXT CHECK (remote IN ('PENDING', 'REVIEW', 'DONE', 'FAILED')),
+        last_error TEXT,
         hold_until BIGINT,
         undo_until BIGINT,
         create_time BIGINT NOT NULL,
         update_time BIGINT NOT NULL,
-        UNIQUE (app_id, app_order_id),
+        UNIQUE (app_order_id, app_id),
         CHECK ((state = 'GIVEN') = (kind = 'GIVE')),
-        CHECK ((state = 'RESERVED') = (hold_until IS NOT NULL)),
+        CHECK ((state = 'RESERVED' AND remote IS NULL) = (hold_until IS NOT NULL)),
+        CHECK (state <> 'RESERVED' OR remote IS NULL OR remote IN ('PENDING', 'REVIEW')),
         CHECK ((state = 'SPENT') = (undo_until IS NOT NULL))
     )",
+    "CREATE INDEX voucher_order_shop ON voucher_order (shop_id, id)",
+    "CREATE INDEX voucher_order_associated ON voucher_order (associated_order_id, id) WHERE associated_order_id <> ''",
+    // What people look for: few of many.
+    "CREATE INDEX voucher_order_remote ON voucher_order (shop_id, id) WHERE remote IN ('PENDING', 'REVIEW')",
     "CREATE INDEX voucher_order_hold ON voucher_order (hold_until) WHERE hold_until IS NOT NULL",
     // A voucher. What it holds is a liability until it is spent, void or expired.
     "CREATE TABLE voucher (
@@ -73,13 +84,14 @@ pub(super) const UP: &[&str] = &[
         shop_id BIGINT NOT NULL REFERENCES shop (id),
         product_id BIGINT NOT NULL REFERENCES voucher_product (id),
         recipient_id BIGINT REFERENCES recipient (id),
-        state TEXT NOT NULL CHECK (state IN ('ISSUED', 'RESERVED', 'SPENT', 'FROZEN', 'VOIDED', 'EXPIRED')),
+        state TEXT NOT NULL CHECK (state IN ('ISSUED', 'RESERVED', 'SPENT', 'FROZEN', 'VOIDED', 'EXPIRED', 'PENDING')),
         face_fen BIGINT NOT NULL CHECK (face_fen > 0),
         balance_fen BIGINT NOT NULL CHECK (balance_fen BETWEEN 0 AND face_fen),
         start_time BIGINT,
         end_time BIGINT NOT NULL,
         code_cipher {bytes},
         code_index {bytes},
+        remote_id TEXT,
         give_order_id BIGINT NOT NULL REFERENCES voucher_order (id),
         give_line INTEGER NOT NULL,
         hold_order_id BIGINT REFERENCES voucher_order (id),
@@ -91,7 +103,8 @@ pub(super) const UP: &[&str] = &[
         CHECK (start_time IS NULL OR start_time < end_time),
         CHECK ((state = 'SPENT') = (balance_fen = 0)),
         CHECK ((state = 'RESERVED') = (hold_order_id IS NOT NULL)),
-        CHECK ((code_cipher IS NULL) = (code_index IS NULL))
+        CHECK ((code_cipher IS NULL) = (code_index IS NULL)),
+        CHECK (state <> 'PENDING' OR remote_id IS NULL)
     )",
     "CREATE INDEX voucher_recipient ON voucher (recipient_id, id) WHERE recipient_id IS NOT NULL",
     "CREATE INDEX voucher_of_product ON voucher (product_id, id)",
