@@ -13,6 +13,7 @@ mod life;
 mod measure;
 mod orders;
 mod races;
+pub mod remote;
 mod time;
 
 /// A shop that has vouchers, on real time. The sweeper comes by every two seconds.

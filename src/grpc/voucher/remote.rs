@@ -65,6 +65,7 @@ pub(super) async fn close(
     caller: &Caller,
     r: &pb::CloseVoucherReviewRequest,
 ) -> Result<OrderView> {
+    caller.principal.must_be_person()?;
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
     let call = parse_call!(

@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
         name: "liability-is-the-vouchers",
         rule: "a product's liability is what is on its open vouchers, and what is redeemed is what orders have spent",
         sql: "SELECT p.id AS id FROM voucher_product p LEFT JOIN (
-                SELECT product_id, SUM(CASE WHEN state IN ('ISSUED', 'RESERVED', 'FROZEN') THEN balance_fen ELSE 0 END) AS liability
+                SELECT product_id, SUM(CASE WHEN state IN ('PENDING', 'ISSUED', 'RESERVED', 'FROZEN') THEN balance_fen ELSE 0 END) AS liability
                 FROM voucher GROUP BY product_id) v ON v.product_id = p.id LEFT JOIN (
                 SELECT v.product_id, SUM(r.amount_fen) AS redeemed FROM voucher_redemption r JOIN voucher v ON v.id = r.voucher_id
                 WHERE r.state = 'SPENT' GROUP BY v.product_id) r ON r.product_id = p.id
@@ -94,12 +94,34 @@ pub(super) const CHECKS: &[Check] = &[
         rule: "no voucher went a way that its states do not know",
         sql: "SELECT aggregate_id AS id FROM journal WHERE aggregate = 'VOUCHER'
               AND kind || ':' || COALESCE(from_state, '-') || '>' || to_state NOT IN (
-                'GIVEN:->ISSUED', 'RESERVED:ISSUED>RESERVED', 'RELEASED:RESERVED>ISSUED',
+                'GIVEN:->ISSUED', 'ACCEPTED:->PENDING', 'GIVEN:PENDING>ISSUED', 'NOT_GIVEN:PENDING>VOIDED',
+                'RESERVED:ISSUED>RESERVED', 'RELEASED:RESERVED>ISSUED',
                 'SPENT:ISSUED>SPENT', 'SPENT:ISSUED>ISSUED', 'SPENT:RESERVED>SPENT', 'SPENT:RESERVED>ISSUED',
                 'UNDONE:SPENT>ISSUED', 'UNDONE:ISSUED>ISSUED', 'UNDONE:RESERVED>RESERVED', 'UNDONE:FROZEN>FROZEN',
                 'UNDONE:VOIDED>VOIDED', 'UNDONE:EXPIRED>EXPIRED', 'FROZEN:ISSUED>FROZEN', 'UNFROZEN:FROZEN>ISSUED',
                 'EXTENDED:ISSUED>ISSUED', 'EXTENDED:FROZEN>FROZEN', 'EXTENDED:RESERVED>RESERVED', 'EXTENDED:EXPIRED>ISSUED', 'EXTENDED:EXPIRED>FROZEN',
                 'VOIDED:ISSUED>VOIDED', 'VOIDED:FROZEN>VOIDED', 'EXPIRED:ISSUED>EXPIRED', 'EXPIRED:FROZEN>EXPIRED')",
+    },
+    Check {
+        name: "remote-order-is-its-calls",
+        rule: "an order on a platform is pending, in review or failed as its calls are, and no other order has calls",
+        sql: "SELECT o.id AS id FROM voucher_order o LEFT JOIN (
+                SELECT order_id, SUM(CASE WHEN state IN ('QUEUED', 'SENDING', 'UNKNOWN') THEN 1 ELSE 0 END) AS open,
+                  SUM(CASE WHEN state = 'REVIEW' THEN 1 ELSE 0 END) AS review,
+                  SUM(CASE WHEN state = 'DONE' THEN 1 ELSE 0 END) AS done
+                FROM remote_call GROUP BY order_id) c ON c.order_id = o.id
+              WHERE (o.remote IS NULL) <> (c.order_id IS NULL)
+                 OR (o.remote = 'PENDING') <> (c.open > 0) OR (o.remote = 'REVIEW') <> (c.open = 0 AND c.review > 0)
+                 OR (o.remote = 'FAILED') <> (c.open = 0 AND c.review = 0 AND c.done = 0)",
+    },
+    Check {
+        name: "given-there-once",
+        rule: "a voucher of a platform is pending as long as its one call is open, and has a number there if, and only if, that is done",
+        sql: "SELECT v.id AS id FROM voucher v JOIN voucher_product p ON p.id = v.product_id LEFT JOIN remote_call c ON c.voucher_id = v.id
+              WHERE (p.account_id IS NULL) <> (c.order_id IS NULL)
+                 OR (v.state = 'PENDING') <> (c.order_id IS NOT NULL AND c.state NOT IN ('DONE', 'FAILED'))
+                 OR (v.remote_id IS NOT NULL) <> (c.order_id IS NOT NULL AND c.state = 'DONE')
+                 OR (v.remote_id IS NULL AND p.account_id IS NOT NULL AND v.state NOT IN ('PENDING', 'VOIDED'))",
     },
     Check {
         name: "spent-in-its-time",

@@ -155,11 +155,6 @@ impl<'t> Desk<'t> {
         self.cards.values().map(|card| &card.row)
     }
 
-    /// The vouchers that an order holds, by id.
-    pub(super) fn held_by(&self, order: OrderId) -> impl Iterator<Item = &voucher::Model> {
-        self.rows().filter(move |row| row.hold_order_id == Some(order))
-    }
-
     /// A product's shelf; it is there for every voucher of the desk.
     pub(super) fn shelf(&self, id: ProductId) -> Result<&Shelf> {
         self.shelves.get(&id).ok_or_else(lost)

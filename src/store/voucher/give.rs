@@ -59,6 +59,11 @@ impl Ground<'_> {
                 refusals.push(nobody(owner));
             }
         }
+        let home = row.home()?;
+        let mobiles = match home {
+            Some(_) => self.mobiles(command, gifts, single)?,
+            None => Vec::new(),
+        };
         let uses = self.uses(command, id, gifts, &faces, row.counts_recipients, ids)?;
         self.judge_caps(id, &uses, &mut refusals).await?;
         let (Some((start, end)), true) = (window, refusals.is_empty()) else {
@@ -152,12 +157,8 @@ impl Ground<'_> {
                 reason: None,
                 actor: &command.call.actor,
             };
-            if let Some((account, product)) = row.home()? {
-                let place = match single {
-                    true => "owner".to_owned(),
-                    false => format!("gifts[{line}].owner"),
-                };
-                self.ask_to_give(command, &given, (account, product), &place)?;
+            if let (Some(home), Some(mobile)) = (home.clone(), mobiles.get(line)) {
+                self.ask_to_give(command, &given, home, mobile)?;
             }
             self.desk.give(given, happening)?;
         }

@@ -55,6 +55,18 @@ impl Ground<'_> {
             false => &[],
         };
         self.judge_products(command, &taken, kinds)?;
+        let home = self.home_of(&taken, hold.is_some())?;
+        let sum = Fen::checked_sum(taken.iter().map(|one| one.amount)).ok_or_else(overflow)?;
+        let now = self.desk.now;
+        let window = self.undo_window(&taken)?;
+        // Nothing is put down before all that may refuse has been asked.
+        let call = match home {
+            Some(account) => {
+                let whose = (account, person);
+                Some(self.call_to_spend(command, ids.order, whose, &taken)?)
+            }
+            None => None,
+        };
         if let Some(code) = &confirmed.consumes {
             if !self.one_time.contains(code) || self.consumed.contains(code) {
                 let text =
@@ -64,10 +76,6 @@ impl Ground<'_> {
             }
             self.consumed.insert(code.clone());
         }
-        let home = self.home_of(&taken, hold.is_some())?;
-        let sum = Fen::checked_sum(taken.iter().map(|one| one.amount)).ok_or_else(overflow)?;
-        let now = self.desk.now;
-        let window = self.undo_window(&taken)?;
         // What lives elsewhere is held here until it is spent there.
         let holds = hold.is_some() || home.is_some();
         self.desk.order(voucher_order::Model {
@@ -94,8 +102,8 @@ impl Ground<'_> {
         for (line, one) in taken.iter().enumerate() {
             self.take(command, ids, line, one, holds)?;
         }
-        if let (Some(account), Some(person)) = (home, person) {
-            self.ask_to_spend(command, ids.order, account, person)?;
+        if let Some(call) = call {
+            self.desk.ask(call);
         }
         Ok(())
     }

@@ -54,6 +54,14 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE journal SET kind = 'VOIDED' WHERE aggregate = 'VOUCHER' AND aggregate_id = {spent} AND seq = 2", "{spent}"),
     breaks("spent-in-its-time", &[],
         "UPDATE voucher_redemption SET create_time = (SELECT end_time FROM voucher WHERE id = {spent}) WHERE voucher_id = {spent}", "{spent}"),
+    breaks("remote-order-is-its-calls", &[],
+        "UPDATE voucher_order SET remote = 'DONE' WHERE id = {asked}", "{asked}"),
+    breaks("remote-order-is-its-calls", &[],
+        "UPDATE voucher_order SET remote = 'PENDING' WHERE id = {gift}", "{gift}"),
+    breaks("given-there-once", &["voucher"],
+        "UPDATE voucher SET remote_id = '1' WHERE id = {pending}", "{pending}"),
+    breaks("given-there-once", &["voucher_product"],
+        "UPDATE voucher_product SET account_id = NULL, remote_code = NULL WHERE id = {there}", "{pending}"),
     breaks("caps-are-the-vouchers", &[],
         "UPDATE cap_usage SET used_count = used_count + 1 WHERE owner = 'PRODUCT' AND scope = 'DAY' AND owner_id = {product}", "{product}"),
     breaks("caps-are-the-vouchers", &[],
@@ -97,6 +105,13 @@ async fn every_corruption_of_vouchers_is_named(db: TestDb) {
         .reserve_vouchers(hold)
         .await
         .unwrap();
+    let account = crate::vouchers::remote::map_account(&scene).await;
+    let elsewhere = |new: &mut pb::CreateVoucherProductRequest| {
+        new.account_id = account;
+        new.remote_product_code = "HONGBAO_YYD".into();
+    };
+    let there = scene.product_with("there", elsewhere).await;
+    let pending = scene.give("there", ANNA).await;
     scene.app.assert_sound().await;
     let ids = Ids(vec![
         ("product", product),
@@ -106,6 +121,9 @@ async fn every_corruption_of_vouchers_is_named(db: TestDb) {
         ("open", open),
         ("order", order.order_id),
         ("gift", given[0].give_order_id),
+        ("there", there),
+        ("pending", pending.voucher_id),
+        ("asked", pending.give_order_id),
     ]);
     let config = scene.app.config.clone();
     let db = shut(scene.app).await;

@@ -4,10 +4,13 @@ use super::super::super::Store;
 use super::super::super::entity::{remote_call, voucher, voucher_order};
 use super::super::super::tx::{Fault, Tx};
 use super::super::desk::Desk;
+use super::super::spend::Taken;
 use super::super::unit::{Command, Ground, Wanted};
+use super::super::{Gift, Owner};
 use super::{Asked, Begun, asked, column, from_json, pair_index, to_json};
-use crate::domain::id::{AccountId, OrderId, RecipientId};
+use crate::domain::id::{AccountId, OrderId, ProductId, RecipientId};
 use crate::domain::remote_voucher::RemoteId;
+use crate::domain::text::Mobile;
 use crate::domain::voucher::{CallKind, StepUp};
 use crate::domain::{Error, Reason, Result};
 
@@ -21,26 +24,46 @@ fn number(order: OrderId, line: Option<i32>) -> Result<RemoteId> {
 }
 
 impl Ground<'_> {
+    /// The numbers by which a platform knows those who get vouchers: nothing may be put down
+    /// before all are known.
+    pub(in crate::store::voucher) fn mobiles(
+        &self,
+        command: &Command,
+        gifts: &[Gift],
+        single: bool,
+    ) -> Result<Vec<Mobile>> {
+        let numbers = gifts.iter().enumerate().map(|(index, gift)| {
+            let known = match &gift.owner {
+                Some(Owner::Mobile(mobile)) => Some(mobile.clone()),
+                Some(owner) => match self.desk.people.get(command.shop, owner) {
+                    Some(person) => self.desk.people.mobile(self.desk.store, person)?,
+                    None => None,
+                },
+                None => None,
+            };
+            known.ok_or_else(|| {
+                let place = match single {
+                    true => "owner".to_owned(),
+                    false => format!("gifts[{index}].owner"),
+                };
+                let text = "this product lives on a platform that knows people by their mobile number, and of this recipient there is none; name him by it";
+                Error::field(place, Reason::FieldRequired, text.to_owned())
+            })
+        });
+        numbers.collect()
+    }
+
     /// A platform is to give a voucher that is put down here.
     pub(in crate::store::voucher) fn ask_to_give(
         &mut self,
         command: &Command,
         given: &voucher::Model,
         (account, product): (AccountId, RemoteId),
-        place: &str,
+        mobile: &Mobile,
     ) -> Result<()> {
         let (store, now) = (self.desk.store, self.desk.now);
-        let person = given.recipient_id;
-        let mobile = match person {
-            Some(person) => self.desk.people.mobile(store, person)?,
-            None => None,
-        };
-        let Some(mobile) = mobile else {
-            let text = "this product lives on a platform that knows people by their mobile number, and of this recipient there is none; name him by it";
-            return Err(Error::field(place, Reason::FieldRequired, text.to_owned()));
-        };
         let (order, line) = (given.give_order_id, given.give_line);
-        let pair = pair_index(store.keys(), account, &product, &mobile);
+        let pair = pair_index(store.keys(), account, &product, mobile);
         let begun = Begun {
             order,
             line,
@@ -52,7 +75,7 @@ impl Ground<'_> {
                 product,
                 sum: given.face_fen,
                 order: number(order, Some(line))?,
-                remark: command.remark.clone(),
+                remark: self.remark(command, given.product_id)?,
             },
         };
         let row = begun.row(store.keys(), now)?;
@@ -64,14 +87,23 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// A platform is to spend vouchers that an order holds here.
-    pub(in crate::store::voucher) fn ask_to_spend(
-        &mut self,
+    /// What the person reads: platforms want something, so it is the product's name where the
+    /// caller says nothing.
+    fn remark(&self, command: &Command, product: ProductId) -> Result<String> {
+        match command.remark.is_empty() {
+            true => Ok(self.desk.shelf(product)?.row.name.clone()),
+            false => Ok(command.remark.clone()),
+        }
+    }
+
+    /// The call that asks a platform to spend an order's vouchers; it is put down with them.
+    pub(in crate::store::voucher) fn call_to_spend(
+        &self,
         command: &Command,
         order: OrderId,
-        account: AccountId,
-        person: RecipientId,
-    ) -> Result<()> {
+        (account, person): (AccountId, Option<RecipientId>),
+        taken: &[Taken],
+    ) -> Result<remote_call::Model> {
         let Wanted::Spend {
             associated,
             confirmed,
@@ -81,18 +113,25 @@ impl Ground<'_> {
             return Err(Error::internal("not a spend", "voucher"));
         };
         let (store, now) = (self.desk.store, self.desk.now);
-        let mobile = self.desk.people.mobile(store, person)?;
+        let mobile = match person {
+            Some(person) => self.desk.people.mobile(store, person)?,
+            None => None,
+        };
         let mobile = mobile.ok_or_else(|| {
             let text = "the platform knows people by their mobile number, and of this recipient there is none any more";
             Error::field("owner", Reason::FieldRequired, text.to_owned())
         })?;
-        let (vouchers, products) = self.desk.names_of(order)?;
+        let (vouchers, products) = self.names_of(taken)?;
         let associated = match associated.as_str() {
             "" => None,
             text => Some(RemoteId::parse(text).ok_or_else(|| {
                 let text = "these vouchers live on a platform, which takes printable ASCII without blanks and | here";
                 Error::field("associated_order_id", Reason::IdInvalid, text.to_owned())
             })?),
+        };
+        let remark = match taken.first() {
+            Some(first) => self.remark(command, first.product)?,
+            None => command.remark.clone(),
         };
         let begun = Begun {
             order,
@@ -106,7 +145,7 @@ impl Ground<'_> {
                 vouchers,
                 order: number(order, None)?,
                 associated,
-                remark: command.remark.clone(),
+                remark,
             },
         };
         let brought: Vec<(&str, &str)> = confirmed
@@ -124,11 +163,26 @@ impl Ground<'_> {
             }
         };
         let row = begun.row(store.keys(), now)?;
-        self.desk.ask(remote_call::Model {
+        Ok(remote_call::Model {
             codes_cipher,
             ..row
-        });
-        Ok(())
+        })
+    }
+
+    /// What vouchers and their products are called where they live.
+    fn names_of(&self, taken: &[Taken]) -> Result<(Vec<RemoteId>, Vec<RemoteId>)> {
+        let lost = || Error::internal("a voucher has no number there", "voucher");
+        let (mut vouchers, mut products) = (Vec::new(), Vec::new());
+        for one in taken {
+            let row = self.desk.voucher(one.id).ok_or_else(lost)?;
+            let id = row.remote_id.as_deref().and_then(RemoteId::parse);
+            vouchers.push(id.ok_or_else(lost)?);
+            let (_, product) = self.desk.shelf(one.product)?.row.home()?.ok_or_else(lost)?;
+            if !products.contains(&product) {
+                products.push(product);
+            }
+        }
+        Ok((vouchers, products))
     }
 }
 
@@ -148,24 +202,6 @@ pub(super) fn codes(store: &Store, row: &remote_call::Model) -> Result<Vec<(Step
         Some((kind, code))
     };
     Ok(kept.into_iter().filter_map(known).collect())
-}
-
-impl Desk<'_> {
-    /// What the vouchers that an order holds, and their products, are called where they
-    /// live.
-    fn names_of(&self, order: OrderId) -> Result<(Vec<RemoteId>, Vec<RemoteId>)> {
-        let lost = || Error::internal("a voucher has no number there", "voucher");
-        let (mut vouchers, mut products) = (Vec::new(), Vec::new());
-        for row in self.held_by(order) {
-            let id = row.remote_id.as_deref().and_then(RemoteId::parse);
-            vouchers.push(id.ok_or_else(lost)?);
-            let (_, product) = self.shelf(row.product_id)?.row.home()?.ok_or_else(lost)?;
-            if !products.contains(&product) {
-                products.push(product);
-            }
-        }
-        Ok((vouchers, products))
-    }
 }
 
 impl Tx {
