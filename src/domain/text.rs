@@ -118,7 +118,9 @@ impl Mobile {
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let digits = raw.strip_prefix("+86").unwrap_or(raw);
-        let valid = within(digits, 11, 11, |b| b.is_ascii_digit()) && digits.starts_with('1');
+        let mut bytes = digits.bytes();
+        let begins = bytes.next() == Some(b'1') && bytes.next().is_some_and(|b| b >= b'3');
+        let valid = begins && within(digits, 11, 11, |b| b.is_ascii_digit());
         valid.then(|| Self(digits.to_owned()))
     }
 

@@ -60,6 +60,10 @@ pub fn order_call(
     let number = fields.take(number, "app_order_id", Reason::OrderIdInvalid, rule)?;
     let request = RequestId::of_order(&number);
     let call = named(caller, method, Some(shop), request, validate_only, body);
+    let call = Call {
+        named_by: "app_order_id",
+        ..call
+    };
     Some((call, number))
 }
 
@@ -77,6 +81,7 @@ fn named(
         app: caller.principal.app,
         actor: caller.principal.actor(),
         request,
+        named_by: "request_id",
         method,
         shop,
         fingerprint: Sha256::digest(body.encode_to_vec()).into(),

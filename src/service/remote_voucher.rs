@@ -11,10 +11,10 @@
 
 mod looks;
 mod pairs;
-mod told;
-mod work;
 #[cfg(test)]
 mod tests;
+mod told;
+mod work;
 
 use std::future::Future;
 use std::time::Duration;

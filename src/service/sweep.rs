@@ -42,6 +42,7 @@ async fn vouchers(store: &Store, metrics: &Metrics) -> bool {
         }
     };
     metrics.vouchers("EXPIRED", swept.expired, swept.freed.0.unsigned_abs());
+    metrics.vouchers("RELEASED", swept.let_go, swept.held.0.unsigned_abs());
     if swept.expired > 0 || swept.released > 0 {
         tracing::info!(
             expired = swept.expired,

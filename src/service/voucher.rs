@@ -11,10 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use super::gather::{Gatherer, Slice};
 use super::issue::Pause;
-use crate::domain::Result;
 use crate::domain::voucher::{Remote, VoucherCode};
+use crate::domain::{Fen, Result};
 use crate::store::Store;
-use crate::store::voucher::{Access, Brought, ByOrder, ByVoucher, Claim, Command, Confirmed, OrderView, Wanted};
+use crate::store::voucher::{
+    Access, Brought, ByOrder, ByVoucher, Claim, Command, Confirmed, Hand, OrderView, VoucherView,
+    Wanted,
+};
 use crate::telemetry::Metrics;
 
 /// Holds what an owner confirms a spend with against what he has. One that asks
@@ -157,6 +160,14 @@ impl Vouchers {
             now.replayed = replayed;
         }
         Ok(now)
+    }
+
+    /// Counts what a person did to single vouchers.
+    pub fn handled(&self, hand: Hand, vouchers: &[VoucherView]) {
+        let count = u64::try_from(vouchers.len()).unwrap_or(u64::MAX);
+        let left = Fen::checked_sum(vouchers.iter().map(|view| view.row.balance_fen));
+        let fen = left.unwrap_or(Fen::ZERO).0.unsigned_abs();
+        self.metrics.vouchers(hand.kind(), count, fen);
     }
 
     /// Counts an order's change.

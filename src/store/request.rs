@@ -24,6 +24,8 @@ pub struct Call {
     pub actor: String,
     /// The name of the call.
     pub request: RequestId,
+    /// The field that brought it.
+    pub named_by: &'static str,
     /// The method, e.g. "SendToUsers".
     pub method: &'static str,
     /// The shop; none for platform-level calls.
@@ -122,11 +124,11 @@ impl Tx {
         Err(Error::new(
             Reason::RequestIdReused,
             format!(
-                "this request_id already names a {} call with other contents; use a new one",
-                kept.method
+                "this {} already names a {} call with other contents; use a new one",
+                call.named_by, kept.method
             ),
         )
-        .fact("request_id", &call.request)
+        .fact(call.named_by, &call.request)
         .fact("method", kept.method)
         .into())
     }

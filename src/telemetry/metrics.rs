@@ -9,6 +9,7 @@
 //! | `hongbao.issuance.oldest_age` | `hongbao_issuance_oldest_age_seconds` | gauge, s | `state` |
 //! | `hongbao.voucher.changes` | `hongbao_voucher_changes_total` | counter, vouchers | `state` |
 //! | `hongbao.voucher.amount.fen` | `hongbao_voucher_amount_fen_total` | counter, fen | `state` |
+//! | `hongbao.voucher.remote.open` | `hongbao_voucher_remote_open` | gauge, calls | `state` |
 //! | `hongbao.voucher.remote.calls` | `hongbao_voucher_remote_calls_total` | counter, calls | `kind`, `state` |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
@@ -79,6 +80,7 @@ struct Inner {
     vouchers: Counter<u64>,
     voucher_amount: Counter<u64>,
     remote_calls: Counter<u64>,
+    remote_open: Gauge<u64>,
     open: Gauge<u64>,
     open_age: Gauge<f64>,
     queue_depth: Gauge<u64>,
@@ -186,6 +188,12 @@ impl Metrics {
     pub fn remote_call(&self, kind: &'static str, state: &'static str) {
         let attributes = [KeyValue::new("kind", kind), KeyValue::new("state", state)];
         self.0.remote_calls.add(1, &attributes);
+    }
+
+    /// How many calls to platforms are in a state that has not ended.
+    pub fn remote_open(&self, state: &'static str, count: u64) {
+        let attributes = [KeyValue::new("state", state)];
+        self.0.remote_open.record(count, &attributes);
     }
 
     /// How many packets are in a state that has not ended, and since when the oldest is.
@@ -313,6 +321,11 @@ impl Inner {
                 meter,
                 "hongbao.queue.oldest_age",
                 "How long the oldest due job waits.",
+            ),
+            remote_open: gauge(
+                meter,
+                "hongbao.voucher.remote.open",
+                "Calls to platforms where vouchers live, in states that have not ended.",
             ),
             review_depth: gauge(
                 meter,

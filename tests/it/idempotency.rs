@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use hongbao::grpc::{DESCRIPTOR, pb};
 use prost::Message as _;
+use prost_types::method_options::IdempotencyLevel;
 
 use crate::support::{Client, Options, Raw, SHOP, TestApp, TestDb, on_both, reason};
 
@@ -241,7 +242,16 @@ pub fn writes() -> BTreeSet<String> {
         .iter()
         .flat_map(|file| &file.service)
         .flat_map(|service| &service.method);
+    let reads = IdempotencyLevel::NoSideEffects;
     methods
+        .filter(|method| {
+            method
+                .options
+                .clone()
+                .unwrap_or_default()
+                .idempotency_level()
+                != reads
+        })
         .filter(|method| named(method.input_type()))
         .map(|method| method.name().to_lowercase())
         .collect()

@@ -9,8 +9,14 @@ use tonic::Status;
 
 use crate::support::{Client, fact, reason};
 
-/// The writes that only people make: each of them is tried and called twice in here.
-pub const WRITES: [&str; 3] = ["closereview", "decideapproval", "resumeall"];
+/// The writes that only people make: each of them is tried and called twice in here, or in
+/// `vouchers/remote.rs`.
+pub const WRITES: [&str; 4] = [
+    "closereview",
+    "closevoucherreview",
+    "decideapproval",
+    "resumeall",
+];
 
 fn decision(client: &Client, approval_id: i64, approve: bool) -> pb::DecideApprovalRequest {
     pb::DecideApprovalRequest {

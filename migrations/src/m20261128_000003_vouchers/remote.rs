@@ -35,6 +35,8 @@ pub(super) const UP: &[&str] = &[
         CHECK (codes_cipher IS NULL OR state NOT IN ('DONE', 'FAILED'))
     ) {keyed}",
     "CREATE INDEX remote_call_due ON remote_call (account_id, due_time) WHERE due_time IS NOT NULL",
+    // What is counted now and then: few of many.
+    "CREATE INDEX remote_call_open ON remote_call (state) WHERE state IN ('QUEUED', 'SENDING', 'UNKNOWN', 'REVIEW')",
     // A voucher is given once.
     "CREATE UNIQUE INDEX remote_call_give ON remote_call (voucher_id) WHERE voucher_id IS NOT NULL",
     // Two gifts to one person of one product cannot be told apart, so the second waits.

@@ -127,6 +127,8 @@ pub fn unusable(name: &str, id: Option<VoucherId>, cause: Cause) -> Error {
     let error = Error::new(Reason::VoucherNotUsable, text).fact("cause", cause.name());
     match id.filter(|_| cause != Cause::NotFound) {
         Some(id) => error.fact("voucher_id", id),
+        // What the caller called it; a code has no name.
+        None if !name.contains(' ') => error.fact("voucher", name),
         None => error,
     }
 }

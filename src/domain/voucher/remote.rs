@@ -202,8 +202,20 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_found_by_the_rows_that_show_it() {
-        let all = [None, Some(Remote::Pending), Some(Remote::Review), Some(Remote::Done), Some(Remote::Failed)];
-        for state in [OrderState::Given, OrderState::Reserved, OrderState::Spent, OrderState::Released, OrderState::Undone] {
+        let all = [
+            None,
+            Some(Remote::Pending),
+            Some(Remote::Review),
+            Some(Remote::Done),
+            Some(Remote::Failed),
+        ];
+        for state in [
+            OrderState::Given,
+            OrderState::Reserved,
+            OrderState::Spent,
+            OrderState::Released,
+            OrderState::Undone,
+        ] {
             for remote in all {
                 let shown = OrderShown::of(state, remote);
                 let (rows, calls) = shown.rows();
@@ -211,7 +223,10 @@ mod tests {
                 // A platform knows no holds, so nothing rests RESERVED or RELEASED there.
                 let held = matches!(state, OrderState::Reserved | OrderState::Released);
                 let there = remote.is_some_and(|remote| calls.contains(&remote));
-                assert!(local || there || (held && remote == Some(Remote::Done)), "{state:?} {remote:?}");
+                assert!(
+                    local || there || (held && remote == Some(Remote::Done)),
+                    "{state:?} {remote:?}"
+                );
             }
         }
     }

@@ -342,7 +342,9 @@ impl VoucherService for Backend {
         let done = order::give(self, &caller, &r)
             .await
             .map_err(status::status)?;
-        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
+        let done = self
+            .confirmed(&caller, done, r.wait && !r.validate_only, until)
+            .await?;
         Ok(Response::new(pb::GiveVoucherResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -358,7 +360,9 @@ impl VoucherService for Backend {
         let done = order::batch_give(self, &caller, &r)
             .await
             .map_err(status::status)?;
-        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
+        let done = self
+            .confirmed(&caller, done, r.wait && !r.validate_only, until)
+            .await?;
         Ok(Response::new(pb::BatchGiveVouchersResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -374,7 +378,9 @@ impl VoucherService for Backend {
         let done = order::spend(self, &caller, &r)
             .await
             .map_err(status::status)?;
-        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
+        let done = self
+            .confirmed(&caller, done, r.wait && !r.validate_only, until)
+            .await?;
         Ok(Response::new(pb::SpendVouchersResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,
@@ -404,7 +410,9 @@ impl VoucherService for Backend {
         let done = order::undo(self, &caller, &r)
             .await
             .map_err(status::status)?;
-        let done = self.confirmed(&caller, done, r.wait && !r.validate_only, until).await?;
+        let done = self
+            .confirmed(&caller, done, r.wait && !r.validate_only, until)
+            .await?;
         Ok(Response::new(pb::UndoSpendResponse {
             order: Some(render::order(&done)),
             replayed: done.replayed,

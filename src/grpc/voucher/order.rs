@@ -2,7 +2,7 @@
 
 use super::{Backend, Caller, Fields, body, parse_call, pb, render};
 use crate::domain::id::{ShopId, VoucherId};
-use crate::domain::text::OrderNo;
+use crate::domain::text::{Mobile, OrderNo};
 use crate::domain::voucher::StepUp;
 use crate::domain::{Reason, Result};
 use crate::grpc::call::order_call;
@@ -21,17 +21,18 @@ const HOLD_MAX: i64 = 86_400;
 
 /// The name of an order, its request without what may differ in a repeat, and its shop.
 macro_rules! order_call {
-    ($fields:expr, $caller:expr, $method:literal, $shop:expr, $request:expr, $message:ident $(, $field:ident)*) => {
+    ($fields:expr, $caller:expr, $method:literal, $shop:expr, $request:expr, $message:ident $(, $field:ident)*) => {{
+        let asked = $request;
         order_call(
             $fields,
             $caller,
             $method,
             $shop,
-            &$request.app_order_id,
-            $request.validate_only,
-            &body!($message, $request, app_order_id, validate_only, shop_id $(, $field)*),
+            &asked.app_order_id,
+            asked.validate_only,
+            &body!($message, asked, app_order_id, validate_only, shop_id $(, $field)*),
         )
-    };
+    }};
 }
 
 fn command(
@@ -89,6 +90,18 @@ fn mobile(owner: Option<&pb::VoucherOwner>) -> &str {
     }
 }
 
+/// The owner as repeats are compared: +86 in front of a number changes nothing.
+fn plain(owner: Option<&pb::VoucherOwner>) -> Option<pb::VoucherOwner> {
+    use pb::voucher_owner::Owner as O;
+    let mut owner = owner.cloned()?;
+    if let Some(O::Mobile(raw)) = &mut owner.owner
+        && let Some(mobile) = Mobile::parse(raw)
+    {
+        mobile.expose().clone_into(raw);
+    }
+    Some(owner)
+}
+
 /// What a voucher is called, as it was sent.
 fn number(used: &pb::VoucherUse) -> String {
     use pb::voucher_use::Voucher as V;
@@ -112,7 +125,10 @@ pub(super) async fn give(
         caller,
         "GiveVoucher",
         shop,
-        r,
+        pb::GiveVoucherRequest {
+            owner: plain(r.owner.as_ref()),
+            ..r.clone()
+        },
         GiveVoucherRequest,
         wait,
         map_signature
@@ -157,12 +173,19 @@ pub(super) async fn batch_give(
 ) -> Result<OrderView> {
     let shop = caller.shop(r.shop_id)?;
     let mut fields = Fields::default();
+    let gifts = r.gifts.iter().map(|gift| pb::VoucherGift {
+        owner: plain(gift.owner.as_ref()),
+        face_fen: gift.face_fen,
+    });
     let named = order_call!(
         &mut fields,
         caller,
         "BatchGiveVouchers",
         shop,
-        r,
+        pb::BatchGiveVouchersRequest {
+            gifts: gifts.collect(),
+            ..r.clone()
+        },
         BatchGiveVouchersRequest,
         wait
     );
@@ -278,7 +301,10 @@ pub(super) async fn spend(
         caller,
         "SpendVouchers",
         shop,
-        r,
+        pb::SpendVouchersRequest {
+            owner: plain(r.owner.as_ref()),
+            ..r.clone()
+        },
         SpendVouchersRequest,
         wait,
         account_code,
@@ -328,7 +354,10 @@ pub(super) async fn reserve(
         caller,
         "ReserveVouchers",
         shop,
-        r,
+        pb::ReserveVouchersRequest {
+            owner: plain(r.owner.as_ref()),
+            ..r.clone()
+        },
         ReserveVouchersRequest,
         account_code,
         payment_code_md5

@@ -111,11 +111,15 @@ fn parse_home(
         }
         return Some(None);
     };
-    let rule = "a product that lives on a platform is of kind ACCOUNT, spent whole, and confirmed there";
+    let rule =
+        "a product that lives on a platform is of kind ACCOUNT, spent whole, and confirmed there";
     for (field, fits) in [
         ("kind", kind.is_none_or(|kind| kind == Kind::Account)),
         ("partial", !r.partial),
-        ("step_up", step_up.is_none_or(|step_up| step_up == StepUp::None)),
+        (
+            "step_up",
+            step_up.is_none_or(|step_up| step_up == StepUp::None),
+        ),
     ] {
         if !fits {
             fields.bad(field, Reason::FieldNotAllowed, rule);

@@ -85,7 +85,10 @@ pub(super) async fn close(
         raw => fields.remote_id(raw, "remote_voucher_id").map(Some),
     };
     if r.remote_order_ids.len() > NUMBERS_MAX {
-        let text = format!("{} numbers; at most {NUMBERS_MAX}", r.remote_order_ids.len());
+        let text = format!(
+            "{} numbers; at most {NUMBERS_MAX}",
+            r.remote_order_ids.len()
+        );
         fields.bad("remote_order_ids", Reason::BatchTooLarge, text);
     }
     let mut orders = Vec::new();

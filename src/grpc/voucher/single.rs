@@ -126,9 +126,12 @@ macro_rules! hands {
             let $fields = &mut fields;
             let hand: Option<Hand> = $hand;
             let (((call, ids), reason), hand) = fields.finish(call.zip(ids).zip(reason).zip(hand))?;
-            let access = Access::of(&caller.principal);
+            let (access, trial) = (Access::of(&caller.principal), call.validate_only);
             let done = backend.store.hand_vouchers(call, shop, access, ids, hand, reason).await?;
             let Written { row: (views, at), replayed } = done;
+            if !trial && !replayed {
+                backend.vouchers.handled(hand, &views);
+            }
             Ok((views.iter().map(|view| render::voucher(view, at, false)).collect(), replayed))
         }
     )+};

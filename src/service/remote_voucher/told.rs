@@ -3,8 +3,8 @@
 use super::{Spent, Spoken, Told};
 use crate::domain::outcome::{Rejection, RejectionKind};
 use crate::domain::remote_voucher::{
-    Fate, Give, GiveOutcome, NotSent, Pair, RemoteId, Spend, StepUp as RemoteStepUp, Turn, TurnFate,
-    TurnOutcome, Undo,
+    Fate, Give, GiveOutcome, NotSent, Pair, RemoteId, Spend, StepUp as RemoteStepUp, Turn,
+    TurnFate, TurnOutcome, Undo,
 };
 use crate::domain::text::Mobile;
 use crate::domain::voucher::StepUp;

@@ -83,10 +83,7 @@ impl Worker {
     }
 
     /// One look at each account. True if there may be more at once.
-    async fn round(
-        &self,
-        rooms: &mut HashMap<AccountId, (Arc<Semaphore>, Pairs)>,
-    ) -> Result<bool> {
+    async fn round(&self, rooms: &mut HashMap<AccountId, (Arc<Semaphore>, Pairs)>) -> Result<bool> {
         let mut more = false;
         for account in self.store.enabled_accounts().await? {
             let Some(platform) = self.providers.platform_of(&account) else {
@@ -245,7 +242,9 @@ impl Worker {
         if settled.late {
             let given = matches!(fate, RemoteFate::Given { .. } | RemoteFate::Turned { .. });
             if given && settled.from == CallState::Failed {
-                tracing::error!("a platform has done what was taken for not done; a person must look");
+                tracing::error!(
+                    "a platform has done what was taken for not done; a person must look"
+                );
             } else {
                 tracing::warn!("an answer came after its claim was over; kept as evidence");
             }

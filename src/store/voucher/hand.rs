@@ -34,7 +34,9 @@ pub enum Hand {
 }
 
 impl Hand {
-    fn kind(self) -> &'static str {
+    /// What the history of a voucher, and metrics, call it.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
         match self {
             Self::Void => "VOIDED",
             Self::Freeze => "FROZEN",

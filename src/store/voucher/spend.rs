@@ -13,7 +13,8 @@ use crate::domain::id::{ProductId, RecipientId, VoucherId};
 use crate::domain::ledger::Posting;
 use crate::domain::state::Position;
 use crate::domain::voucher::{
-    Cause, Kind, OrderKind, OrderState, Remote, Slip, StepUp, VoucherState, judge, unusable, voucher_no,
+    Cause, Kind, OrderKind, OrderState, Remote, Slip, StepUp, VoucherState, judge, unusable,
+    voucher_no,
 };
 use crate::domain::{Error, Fen, Reason, Result};
 

@@ -28,6 +28,10 @@ pub struct Swept {
     pub freed: Fen,
     /// Holds that were let go of.
     pub released: u64,
+    /// The vouchers that they held.
+    pub let_go: u64,
+    /// How much of them.
+    pub held: Fen,
 }
 
 impl Store {
@@ -101,6 +105,9 @@ impl Tx {
             .collect();
         turn(&mut desk, &lines, OrderChange::Release, SWEEPER)?;
         if !over.is_empty() {
+            swept.let_go = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+            let held = lines.iter().map(|line| line.amount_fen);
+            swept.held = Fen::checked_sum(held).unwrap_or(Fen::ZERO);
             swept.released = u64::try_from(over.len()).unwrap_or(u64::MAX);
             self.turn_orders(&over, OrderState::Released, None, now)
                 .await?;

@@ -104,6 +104,10 @@ impl Things {
                 app.person_in("closes", &[Role::Reviewer], here()).await,
             ),
             (
+                "CloseVoucherReview",
+                app.person_in("ends", &[Role::Reviewer], here()).await,
+            ),
+            (
                 "DecideApproval",
                 app.person_in("decides", &[Role::Approver], here()).await,
             ),
@@ -155,6 +159,7 @@ impl Things {
             ("voucher_ids", shelf.voucher_id.to_string()),
             ("uses.voucher_id", shelf.voucher_id.to_string()),
             ("uses.voucher_no", shelf.voucher_no.clone()),
+            ("order_id", shelf.spent.to_string()),
             ("order.order_id", shelf.spent.to_string()),
             ("order.app_order_id", shelf.app_order_id.clone()),
             ("owner.recipient_id", person.clone()),

@@ -298,6 +298,12 @@ pub(super) fn good(name: &str, things: &Things) -> Option<Vec<u8>> {
             });
             make!(ListVouchersRequest { filter })
         }
+        "ListVoucherOrders" => make!(ListVoucherOrdersRequest {}),
+        "CloseVoucherReview" => write!(CloseVoucherReviewRequest {
+            order_id: shelf.spent,
+            verdict: 2,
+            reason: "r".into()
+        }),
         "SpendVouchers" => order!(SpendVouchersRequest { owner, uses }),
         "ReserveVouchers" => order!(ReserveVouchersRequest { owner, uses }),
         "UndoSpend" => write!(UndoSpendRequest {

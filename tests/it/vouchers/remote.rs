@@ -11,7 +11,9 @@ use tonic::Status;
 
 use super::{Scene, all_of, order_ref, owner};
 use crate::people::{decide, waits_for};
-use crate::support::{Client, Options, Raw, SHOP, TestApp, TestDb, fact, on_both, reason, violations};
+use crate::support::{
+    Client, Options, Raw, SHOP, TestApp, TestDb, fact, on_both, reason, violations,
+};
 
 on_both!(
     a_voucher_is_given_spent_undone_and_spent_again_on_the_platform,
@@ -70,9 +72,9 @@ impl There {
 
     fn strikes(&self, faults: &[(MapCall, MapFault)]) {
         let none = MapFaults::default();
-        let faults = faults
-            .iter()
-            .fold(none, |faults, (call, fault)| faults.with_next(*call, *fault));
+        let faults = faults.iter().fold(none, |faults, (call, fault)| {
+            faults.with_next(*call, *fault)
+        });
         self.scene.app.simulator.set_map_faults(faults);
     }
 
@@ -201,7 +203,11 @@ async fn a_voucher_is_given_spent_undone_and_spent_again_on_the_platform(db: Tes
     let books = there.scene.app.simulator.books().map();
     assert_eq!(shown.remote_voucher_id, books.vouchers[0].voucher_id);
     let end = shown.end_time.unwrap();
-    assert_eq!(end.seconds * 1_000, books.vouchers[0].end_ms, "as the platform has it");
+    assert_eq!(
+        end.seconds * 1_000,
+        books.vouchers[0].end_ms,
+        "as the platform has it"
+    );
 
     let mut spend = scene.spending(ANNA, vec![all_of(first), all_of(second)]);
     spend.wait = true;
@@ -233,7 +239,9 @@ async fn a_voucher_is_given_spent_undone_and_spent_again_on_the_platform(db: Tes
     assert_eq!(anew.state(), O::Spent);
     assert_eq!(
         history(scene, first).await,
-        ["ACCEPTED", "GIVEN", "RESERVED", "SPENT", "UNDONE", "RESERVED", "SPENT"]
+        [
+            "ACCEPTED", "GIVEN", "RESERVED", "SPENT", "UNDONE", "RESERVED", "SPENT"
+        ]
     );
     let seen = there.order(spent.order_id).await;
     let calls: Vec<(i32, C)> = seen
@@ -308,10 +316,7 @@ async fn a_give_that_never_arrived_gives_its_money_back(db: TestDb) {
         history(&there.scene, voucher.voucher_id).await,
         ["ACCEPTED", "NOT_GIVEN"]
     );
-    assert_eq!(
-        there.scene.money(there.product).await,
-        (100_000_000, 0, 0)
-    );
+    assert_eq!(there.scene.money(there.product).await, (100_000_000, 0, 0));
     assert_eq!(there.calls(MapCall::Give), 1, "it is not sent again");
     there.given(ANNA).await;
     there.close().await;
@@ -326,9 +331,15 @@ async fn a_refusal_is_told_with_its_code(db: TestDb) {
     // Spent elsewhere: the list says so, and no spend is sent.
     let id = there.given(ANNA).await;
     there.scene.app.simulator.books();
-    there.strikes(&[(MapCall::Query, MapFault::NothingFound), (MapCall::Query, MapFault::NothingFound)]);
+    there.strikes(&[
+        (MapCall::Query, MapFault::NothingFound),
+        (MapCall::Query, MapFault::NothingFound),
+    ]);
     let spent = there.spend(ANNA, &[id]).await.unwrap();
-    assert_eq!((spent.state(), spent.last_error.as_str()), (O::Failed, "UNFIT"));
+    assert_eq!(
+        (spent.state(), spent.last_error.as_str()),
+        (O::Failed, "UNFIT")
+    );
     assert_eq!(there.calls(MapCall::Spend), 0);
     assert_eq!(there.scene.state(id).await, V::Issued, "let go of");
     let spent = there.spend(ANNA, &[id]).await.unwrap();
@@ -361,7 +372,10 @@ async fn a_spend_whose_answer_is_lost_is_spent_once(db: TestDb) {
         }
     }
     // An undo whose answer is lost, and one that never arrived.
-    for (fault, end) in [(MapFault::TimeoutAfter, O::Undone), (MapFault::TimeoutBefore, O::Spent)] {
+    for (fault, end) in [
+        (MapFault::TimeoutAfter, O::Undone),
+        (MapFault::TimeoutBefore, O::Spent),
+    ] {
         let id = there.given(ANNA).await;
         let spent = there.spend(ANNA, &[id]).await.unwrap();
         assert_eq!(spent.state(), O::Spent);
@@ -402,7 +416,10 @@ async fn twenty_gifts_to_one_person_are_told_apart(db: TestDb) {
 async fn what_fits_no_story_is_ended_by_two_people(db: TestDb) {
     let there = There::open(db).await;
     let scene = &there.scene;
-    let ann = scene.app.person("ann", &[Role::Reviewer, Role::Approver]).await;
+    let ann = scene
+        .app
+        .person("ann", &[Role::Reviewer, Role::Approver])
+        .await;
     let bob = scene.app.person("bob", &[Role::Approver]).await;
     there.strikes(&[(MapCall::Give, MapFault::WrongSum)]);
     let order = there.give(ANNA).await;
@@ -416,7 +433,9 @@ async fn what_fits_no_story_is_ended_by_two_people(db: TestDb) {
     assert_eq!(waits.remote_calls[0].last_error, "PAIR_IN_REVIEW");
     assert_eq!(there.calls(MapCall::Give), 1);
 
-    let number = scene.app.simulator.books().map().vouchers[0].voucher_id.clone();
+    let number = scene.app.simulator.books().map().vouchers[0]
+        .voucher_id
+        .clone();
     let closing = |client: &Client| pb::CloseVoucherReviewRequest {
         shop_id: SHOP,
         request_id: client.fresh(),
@@ -443,6 +462,14 @@ async fn what_fits_no_story_is_ended_by_two_people(db: TestDb) {
     let refused = close(&ann, other).await.unwrap_err();
     assert!(violations(&refused).contains(&("line".to_owned(), "ID_INVALID".to_owned())));
 
+    let raw = scene.raw().await;
+    let before = raw.counts().await;
+    let mut tried = closing(&ann);
+    tried.validate_only = true;
+    let refused = close(&ann, tried).await.unwrap_err();
+    assert_eq!(reason(&refused), "APPROVAL_REQUIRED");
+    assert_eq!(raw.counts().await, before, "it was only tried");
+    raw.close().await;
     let request = closing(&ann);
     let id = waits_for(&close(&ann, request.clone()).await.unwrap_err());
     decide(&bob, id, true).await.unwrap();
@@ -625,8 +652,16 @@ async fn what_a_platform_cannot_do_is_refused(db: TestDb) {
         reason: "by mistake".into(),
         ..Default::default()
     };
-    let refused = scene.client.vouchers().void_vouchers(void).await.unwrap_err();
-    assert_eq!(super::causes(&refused), [format!("VOUCHER_NOT_USABLE cause=REMOTE voucher_id={id}")]);
+    let refused = scene
+        .client
+        .vouchers()
+        .void_vouchers(void)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        super::causes(&refused),
+        [format!("VOUCHER_NOT_USABLE cause=REMOTE voucher_id={id}")]
+    );
     let mut blanks = scene.spending(ANNA, vec![all_of(id)]);
     blanks.associated_order_id = "订单 1".into();
     let refused = scene.try_spend(blanks).await.unwrap_err();
@@ -634,7 +669,11 @@ async fn what_a_platform_cannot_do_is_refused(db: TestDb) {
     // Nobody without a number.
     let mut gift = scene.gift("there", ANNA);
     gift.owner = super::by_uid("somebody");
-    field(&scene.try_give(gift).await.unwrap_err(), "owner", "FIELD_REQUIRED");
+    field(
+        &scene.try_give(gift).await.unwrap_err(),
+        "owner",
+        "FIELD_REQUIRED",
+    );
     // Products that do not fit.
     let create = async |change: &dyn Fn(&mut pb::CreateVoucherProductRequest)| {
         let mut new = pb::CreateVoucherProductRequest {
@@ -653,13 +692,19 @@ async fn what_a_platform_cannot_do_is_refused(db: TestDb) {
         made.unwrap_err()
     };
     let not_allowed = |status: &Status, name: &str| field(status, name, "FIELD_NOT_ALLOWED");
-    not_allowed(&create(&|new| new.kind = pb::VoucherKind::Code.into()).await, "kind");
+    not_allowed(
+        &create(&|new| new.kind = pb::VoucherKind::Code.into()).await,
+        "kind",
+    );
     not_allowed(&create(&|new| new.partial = true).await, "partial");
     not_allowed(
         &create(&|new| new.step_up = pb::StepUp::AccountCode.into()).await,
         "step_up",
     );
-    not_allowed(&create(&|new| new.account_id = 0).await, "remote_product_code");
+    not_allowed(
+        &create(&|new| new.account_id = 0).await,
+        "remote_product_code",
+    );
     let status = create(&|new| new.remote_product_code = "A B".into()).await;
     field(&status, "remote_product_code", "ID_INVALID");
     let status = create(&|new| new.account_id = 999).await;
@@ -675,7 +720,13 @@ async fn what_a_platform_cannot_do_is_refused(db: TestDb) {
     assert_eq!(fact(&status, "capability"), "VOUCHER");
     assert_eq!(raw.counts().await, after_account);
     let (was, is) = (before, after_account);
-    for table in ["voucher", "voucher_order", "remote_call", "voucher_product", "recipient"] {
+    for table in [
+        "voucher",
+        "voucher_order",
+        "remote_call",
+        "voucher_product",
+        "recipient",
+    ] {
         assert_eq!(was.get(table), is.get(table), "{table}");
     }
     raw.close().await;
@@ -709,7 +760,10 @@ async fn orders_are_found_by_their_numbers(db: TestDb) {
     assert_eq!(all.orders[0].order_id, spent.order_id, "newest first");
     assert_eq!(all.orders[0].lines.len(), 1);
     for client in [&ann, &scene.client] {
-        let found = list(client, &|list| list.app_order_id.clone_from(&spend.app_order_id)).await;
+        let found = list(client, &|list| {
+            list.app_order_id.clone_from(&spend.app_order_id)
+        })
+        .await;
         assert_eq!(ids(&found), [spent.order_id]);
         let found = list(client, &|list| list.associated_order_id = "oil-1".into()).await;
         assert_eq!(ids(&found), [spent.order_id]);

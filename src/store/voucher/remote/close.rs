@@ -58,7 +58,8 @@ impl Store {
                 let at = tx.clock(&store).await?;
                 let mut views = super::super::read::orders(tx, &store, &[order.id], at).await?;
                 let view = views.remove(&order.id);
-                let mut view = view.ok_or_else(|| Error::internal("an order is gone", "voucher"))?;
+                let mut view =
+                    view.ok_or_else(|| Error::internal("an order is gone", "voucher"))?;
                 view.replayed = replayed;
                 Ok(Ok(view))
             })
@@ -77,17 +78,16 @@ impl Tx {
     ) -> Result<(), Fault> {
         let calls = self.calls_of(closing.order).await?;
         let known = calls.iter().any(|call| call.line == closing.line);
+        if calls.is_empty() {
+            return Err(closed(closing.order, "none").into());
+        }
         if !known {
             let text = "the order has no call of this line; GetVoucherOrder lists them";
             return Err(Error::field("line", Reason::IdInvalid, text.to_owned()).into());
         }
         let (desk, order, kept) = self.open_call(store, closing.order, closing.line).await?;
         if kept.state != CallState::Review {
-            let text = "this call is not for people to decide; only one that is in REVIEW is";
-            let error = Error::new(Reason::NotInReview, text.to_owned())
-                .fact("order_id", order.id)
-                .fact("state", kept.state.name());
-            return Err(error.into());
+            return Err(closed(order.id, kept.state.name()).into());
         }
         let fate = fate(kept.kind, closing)?;
         let need = Need {
@@ -136,6 +136,13 @@ impl Tx {
         };
         self.end_call(desk, order, next, &fate, &by).await
     }
+}
+
+fn closed(order: OrderId, state: &str) -> Error {
+    let text = "this call is not for people to decide; only one that is in REVIEW is";
+    Error::new(Reason::NotInReview, text.to_owned())
+        .fact("order_id", order)
+        .fact("state", state)
 }
 
 /// What a verdict proves.

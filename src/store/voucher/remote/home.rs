@@ -49,10 +49,7 @@ impl Tx {
         let (Some(_), Some(row)) = (granted, row) else {
             return Err(missing::account(id).into());
         };
-        Ok(account::gives_vouchers(
-            id,
-            Protocol::parse(&row.protocol),
-        )?)
+        Ok(account::gives_vouchers(id, Protocol::parse(&row.protocol))?)
     }
 }
 

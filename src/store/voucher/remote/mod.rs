@@ -6,7 +6,7 @@
 //! spent is held by its order. So a crash at any place leaves a row that says what may have
 //! been sent, and nothing that could be given or spent a second time.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use super::super::Store;
@@ -167,6 +167,33 @@ pub struct RemoteCall {
 }
 
 impl Store {
+    /// How many calls are in each state that has not ended.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn remote_open(&self) -> Result<Vec<(CallState, i64)>> {
+        use remote_call::Column::State;
+        let open = [
+            CallState::Queued,
+            CallState::Sending,
+            CallState::Unknown,
+            CallState::Review,
+        ];
+        let found: Vec<(CallState, i64)> = remote_call::Entity::find()
+            .select_only()
+            .column(State)
+            .column_as(State.count(), "calls")
+            .filter(State.is_in(open))
+            .group_by(State)
+            .into_tuple()
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        let of = |state: CallState| found.iter().find(|(other, _)| *other == state);
+        let count = |state| (state, of(state).map_or(0, |(_, count)| *count));
+        Ok(open.map(count).to_vec())
+    }
+
     /// The calls of an order.
     ///
     /// # Errors

@@ -229,7 +229,12 @@ impl Tx {
         by: &By<'_>,
     ) -> Result<(), Fault> {
         match (kind, fate) {
-            (CallKind::Give, RemoteFate::Given { voucher, window, .. }) => {
+            (
+                CallKind::Give,
+                RemoteFate::Given {
+                    voucher, window, ..
+                },
+            ) => {
                 desk.given_there(order.id, line, voucher, *window, by)?;
             }
             (CallKind::Give, _) => {
@@ -254,7 +259,10 @@ impl Tx {
     ) -> Result<(), Fault> {
         match kind {
             CallKind::Give => desk.not_given(order.id, by)?,
-            CallKind::Spend => self.turn_there(desk, order, OrderChange::Release, by).await?,
+            CallKind::Spend => {
+                self.turn_there(desk, order, OrderChange::Release, by)
+                    .await?
+            }
             // It stays spent.
             CallKind::Undo => {}
         }
@@ -393,7 +401,10 @@ fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
             next.last_error = Some(code.clone());
             (next.sent_time, next.ended_time, next.baseline) = (None, None, None);
         }
-        RemoteFate::Later { code, unsent: false } => {
+        RemoteFate::Later {
+            code,
+            unsent: false,
+        } => {
             next.state = CallState::Unknown;
             let looks = if first { 0 } else { call.tries };
             next.tries = looks + 1;

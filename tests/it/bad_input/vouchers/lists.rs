@@ -102,7 +102,7 @@ async fn lists_of_vouchers(db: TestDb) {
         "#27 a validity that is not known": |r| r.filter = filter(|f| f.validity = 4) => bad(&[("filter.validity", "ENUM_UNKNOWN")]),
         "#27 a validity below zero": |r| r.filter = filter(|f| f.validity = -1) => bad(&[("filter.validity", "ENUM_UNKNOWN")]),
         "#37 a state that is not said": |r| r.filter = filter(|f| f.states = vec![2, 0]) => bad(&[("filter.states[1]", "ENUM_UNKNOWN")]),
-        "#37 a state that is not known": |r| r.filter = filter(|f| f.states = vec![8]) => bad(&[("filter.states[0]", "ENUM_UNKNOWN")]),
+        "#37 a state that is not known": |r| r.filter = filter(|f| f.states = vec![9]) => bad(&[("filter.states[0]", "ENUM_UNKNOWN")]),
         "51 products": |r| r.filter.as_mut().unwrap().product_codes = codes(51) => bad(&[("filter.product_codes", "BATCH_TOO_LARGE")]),
         "#24 a product of nothing, as a||b": |r| r.filter = filter(|f| f.product_codes = vec!["plain".into(), String::new()])
             => bad(&[("filter.product_codes[1]", "FIELD_REQUIRED")]),
