@@ -109,7 +109,7 @@ impl std::fmt::Debug for Openid {
     }
 }
 
-/// An 11-digit Chinese mobile number. Never printed, like [`Openid`].
+/// A Chinese mobile number: 11 digits, of which the first is 1 and the second 3 to 9. Never printed, like [`Openid`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Mobile(String);
 
@@ -118,10 +118,15 @@ impl Mobile {
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let digits = raw.strip_prefix("+86").unwrap_or(raw);
-        let mut bytes = digits.bytes();
-        let begins = bytes.next() == Some(b'1') && bytes.next().is_some_and(|b| b >= b'3');
-        let valid = begins && within(digits, 11, 11, |b| b.is_ascii_digit());
-        valid.then(|| Self(digits.to_owned()))
+        let second = digits.as_bytes().get(1).is_some_and(|b| *b >= b'3');
+        Self::kept(digits).filter(|_| second)
+    }
+
+    /// A number that was kept: by builds that did not look at its second digit, too.
+    #[must_use]
+    pub fn kept(raw: &str) -> Option<Self> {
+        let valid = within(raw, 11, 11, |b| b.is_ascii_digit()) && raw.starts_with('1');
+        valid.then(|| Self(raw.to_owned()))
     }
 
     /// The text, for encryption.
@@ -290,6 +295,7 @@ mod tests {
             "1391234567",
             "139123456789",
             "23912345678",
+            "12345678901",
             "+8713912345678",
             "1391234567a",
         ] {

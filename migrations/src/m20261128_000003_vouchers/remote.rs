@@ -32,7 +32,7 @@ pub(super) const UP: &[&str] = &[
         CHECK ((sent_time IS NULL) = (ended_time IS NULL)),
         CHECK (state <> 'QUEUED' OR sent_time IS NULL),
         CHECK (state NOT IN ('UNKNOWN', 'REVIEW') OR sent_time IS NOT NULL),
-        CHECK (codes_cipher IS NULL OR state NOT IN ('DONE', 'FAILED'))
+        CHECK (codes_cipher IS NULL OR state IN ('QUEUED', 'SENDING', 'UNKNOWN'))
     ) {keyed}",
     "CREATE INDEX remote_call_due ON remote_call (account_id, due_time) WHERE due_time IS NOT NULL",
     // What is counted now and then: few of many.

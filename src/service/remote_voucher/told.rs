@@ -23,7 +23,7 @@ impl Asks {
     pub(super) fn of(work: &RemoteWork) -> Result<Self> {
         let person = |raw: &str| {
             let broken = || Error::internal("a stored number is none", "remote");
-            Mobile::parse(raw).ok_or_else(broken)
+            Mobile::kept(raw).ok_or_else(broken)
         };
         Ok(match work.asked.clone() {
             Asked::Give {

@@ -100,5 +100,5 @@ pub(super) fn seal_mobile(keys: &Keys, shop: ShopId, mobile: &Mobile) -> Result<
 /// Decrypts a mobile number.
 pub(super) fn open_mobile(keys: &Keys, shop: ShopId, cipher: &[u8]) -> Result<Mobile> {
     let text = keys.open_text(&mobile_column(shop), cipher)?;
-    Mobile::parse(&text).ok_or_else(|| Error::internal("a stored mobile is none", "mobile"))
+    Mobile::kept(&text).ok_or_else(|| Error::internal("a stored mobile is none", "mobile"))
 }

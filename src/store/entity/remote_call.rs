@@ -29,7 +29,7 @@ pub struct Model {
     pub state: CallState,
     /// What is asked, encrypted: it names a person.
     pub request_cipher: Vec<u8>,
-    /// What the owner confirms a spend with, encrypted; gone when the call has ended.
+    /// What the owner confirms a spend with, encrypted; gone when the request has left.
     pub codes_cipher: Option<Vec<u8>>,
     /// Whose vouchers of which product, of a gift.
     pub pair_index: Option<Vec<u8>>,

@@ -4,7 +4,7 @@ use hongbao::grpc::pb;
 use tokio::task::JoinSet;
 
 use super::{Scene, by_uid, owner};
-use crate::support::{SHOP, TestDb, on_both, reason};
+use crate::support::{SHOP, TestDb, fact, on_both, reason};
 
 on_both!(
     budget_stock_and_caps_bound_gifts,
@@ -188,12 +188,23 @@ async fn one_order_is_one_gift_however_often_it_is_called(db: TestDb) {
         .collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(scene.money(product).await.1, 10_000);
+    let same = pb::GiveVoucherRequest {
+        owner: owner(&format!("+86{ANNA}")),
+        ..gift.clone()
+    };
+    let same = scene.try_give(same).await.unwrap();
+    assert!(
+        ids.contains(&same.order_id),
+        "the same number, written otherwise"
+    );
+    let number = gift.app_order_id.clone();
     let other = pb::GiveVoucherRequest {
         remark: "another".into(),
         ..gift
     };
     let status = scene.try_give(other).await.unwrap_err();
     assert_eq!(reason(&status), "REQUEST_ID_REUSED");
+    assert_eq!(fact(&status, "app_order_id"), number);
     scene.close().await;
 }
 

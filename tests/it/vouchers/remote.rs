@@ -288,7 +288,11 @@ async fn a_give_whose_answer_is_lost_is_given_once(db: TestDb) {
         assert_eq!(voucher.state(), V::Issued, "{fault:?}");
         assert!(!voucher.remote_voucher_id.is_empty(), "{fault:?}");
         assert_eq!(now.remote_calls[0].state(), C::Done, "{fault:?}");
-        assert_eq!(there.calls(MapCall::Give), nth as u64 + 1, "{fault:?}");
+        assert_eq!(
+            there.calls(MapCall::Give),
+            u64::try_from(nth).unwrap() + 1,
+            "{fault:?}"
+        );
     }
     assert_eq!(
         there.scene.money(there.product).await,
@@ -362,7 +366,11 @@ async fn a_spend_whose_answer_is_lost_is_spent_once(db: TestDb) {
         there.strikes(&[(MapCall::Spend, fault)]);
         let order = there.spend(&mobile, &[id]).await.unwrap();
         let now = there.reaches(order.order_id, end).await;
-        assert_eq!(there.calls(MapCall::Spend), nth as u64 + 1, "{fault:?}");
+        assert_eq!(
+            there.calls(MapCall::Spend),
+            u64::try_from(nth).unwrap() + 1,
+            "{fault:?}"
+        );
         let state = if end == O::Spent { V::Spent } else { V::Issued };
         assert_eq!(there.scene.state(id).await, state, "{fault:?}");
         if end == O::Spent {

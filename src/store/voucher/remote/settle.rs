@@ -371,13 +371,11 @@ fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
         ended_time: call.ended_time.map(|ended| if first { now } else { ended }),
         ..call.clone()
     };
-    let fate = match fate {
-        RemoteFate::Later { code, unsent: true } if call.tries + 1 >= TRIES_MAX => {
-            &RemoteFate::NotDone { code: code.clone() }
-        }
-        fate => fate,
-    };
     match fate {
+        RemoteFate::Later { code, unsent: true } if call.tries + 1 >= TRIES_MAX => {
+            next.state = CallState::Failed;
+            next.last_error = Some(code.clone());
+        }
         RemoteFate::Given { order, .. } => {
             next.state = CallState::Done;
             next.remote_orders = names(order.iter());
@@ -412,7 +410,8 @@ fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
             next.last_error = Some(code.clone());
         }
     }
-    if matches!(next.state, CallState::Done | CallState::Failed) {
+    // What has left is not sent again, so what confirmed it is of no use any more.
+    if next.state != CallState::Queued {
         next.codes_cipher = None;
     }
     next
