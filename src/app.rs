@@ -132,7 +132,8 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             wake: wake_remote,
             patience: Patience::default(),
             concurrency: config.dispatcher.concurrency,
-            lease,
+            // A change is framed by two looks, each of several requests.
+            lease: lease * 3,
             poll,
             tracker: tracker.clone(),
             stop: stop.clone(),

@@ -74,6 +74,8 @@ pub struct HttpRequest {
     pub content_type: &'static str,
     /// Holds an openid and a signature: for the wire and the encrypted record alone.
     pub body: Vec<u8>,
+    /// What is recorded instead, where the body holds what must be forgotten.
+    pub recorded: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for HttpRequest {
@@ -258,7 +260,7 @@ async fn exchange<T: From<Failure>>(
     Said {
         outcome,
         call: request.call,
-        request: request.body,
+        request: request.recorded.unwrap_or(request.body),
         response,
         http_status,
         duration: begun.elapsed(),
@@ -325,6 +327,7 @@ mod tests {
             path: "/".into(),
             content_type: "text/xml",
             body: body.clone(),
+            recorded: None,
         };
         let reply = HttpReply { status: 200, body };
         let identity = Identity {

@@ -161,6 +161,7 @@ fn signed(
         path: path.into(),
         content_type: "text/xml; charset=utf-8",
         body,
+        recorded: None,
     }
 }
 

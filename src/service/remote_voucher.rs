@@ -35,6 +35,9 @@ pub use work::Worker;
 
 use told::{refusal_of_give, refusal_of_turn};
 
+/// Another gift of the same person and product is under way here.
+const PAIR_BUSY: &str = "PAIR_BUSY";
+
 /// Everything that was said in one exchange, for the record.
 #[derive(Clone)]
 pub struct Spoken {
@@ -143,7 +146,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
     ) -> Result<Told<Fate>> {
         let mut spoken = Vec::new();
         let Some(_alone) = self.pairs.enter(&give.pair) else {
-            let fate = Fate::NotSent(NotSent::Unsent("PAIR_BUSY".to_owned()));
+            let fate = Fate::NotSent(NotSent::Unsent(PAIR_BUSY.to_owned()));
             return Ok(Told::new(fate, spoken));
         };
         let before = match looks::whole(self.platform, Whose::pair(&give.pair), &mut spoken).await {
@@ -185,7 +188,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
         let give = doubt.give;
         // A give of this process to the same pair would show as a second new voucher.
         let Some(_alone) = self.pairs.enter(&give.pair) else {
-            let code = "PAIR_BUSY".to_owned();
+            let code = PAIR_BUSY.to_owned();
             let fate = Fate::StillUnknown { code };
             return Told::new(fate, spoken);
         };

@@ -229,10 +229,22 @@ impl Tx {
     /// are until the unit ends, as a claim holds them: a stop waits for the units under way,
     /// and holds for all that come after its answer.
     pub(super) async fn stopped_for_vouchers(&self, shop: ShopId) -> Result<Vec<Error>, Fault> {
+        self.stopped_for(shop, None).await
+    }
+
+    /// The same, also of the account that they go through.
+    pub(super) async fn stopped_for(
+        &self,
+        shop: ShopId,
+        account: Option<AccountId>,
+    ) -> Result<Vec<Error>, Fault> {
         let of = |kind, subject: i64| Column::Scope.eq(kind).and(Column::Subject.eq(subject));
-        let which = Condition::any()
+        let mut which = Condition::any()
             .add(of(Kind::Everything, 0))
             .add(of(Kind::Shop, shop.0));
+        if let Some(account) = account {
+            which = which.add(of(Kind::Account, account.0));
+        }
         let rows = Entity::find()
             .filter(which)
             .order_by_asc(Column::Scope)

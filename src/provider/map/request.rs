@@ -144,6 +144,9 @@ pub(super) fn list(codec: &MapCodec, query: &PageQuery, stamp: &Stamp) -> Option
     post("query", &codec.options.prefixes.query, &asked)
 }
 
+/// What stands in the record instead of what confirmed a spend.
+const FORGOTTEN: &str = "(forgotten)";
+
 pub(super) fn spend(codec: &MapCodec, spend: &Spend, stamp: &Stamp) -> Option<HttpRequest> {
     let vouchers = joined(&spend.vouchers);
     // The seed calls it optional, and a known installation refuses an order without it.
@@ -171,7 +174,24 @@ pub(super) fn spend(codec: &MapCodec, spend: &Spend, stamp: &Stamp) -> Option<Ht
         signed,
     ];
     let prefix = &codec.options.prefixes.spend;
-    ordered(codec, "spend", prefix, &body, map::md5(&values), stamp)
+    let digest = map::md5(&values);
+    let request = ordered(codec, "spend", prefix, &body, digest.clone(), stamp)?;
+    let forgets = body.account_code.is_some() || body.payment_code_md5.is_some();
+    let recorded = match forgets {
+        true => {
+            let blank = SpendBody {
+                account_code: body.account_code.map(|_| FORGOTTEN),
+                payment_code_md5: body.payment_code_md5.map(|_| FORGOTTEN),
+                ..body
+            };
+            Some(ordered(codec, "spend", prefix, &blank, digest, stamp)?.body)
+        }
+        false => None,
+    };
+    Some(HttpRequest {
+        recorded,
+        ..request
+    })
 }
 
 /// The seed does not describe it: a list of orders, signed as their numbers one after the
@@ -240,5 +260,6 @@ fn post(call: &'static str, prefix: &str, body: &impl Serialize) -> Option<HttpR
         path: format!("{prefix}/redPaper/{call}").into(),
         content_type: "application/json; charset=utf-8",
         body: serde_json::to_vec(body).ok()?,
+        recorded: None,
     })
 }

@@ -1,6 +1,6 @@
 //! From rows to calls, and from what was told to what is written down.
 
-use super::{Spent, Spoken, Told};
+use super::{PAIR_BUSY, Spent, Spoken, Told};
 use crate::domain::outcome::{Rejection, RejectionKind};
 use crate::domain::remote_voucher::{
     Fate, Give, GiveOutcome, NotSent, Pair, RemoteId, Spend, StepUp as RemoteStepUp, Turn,
@@ -115,12 +115,11 @@ pub(super) struct Proven {
 }
 
 impl Proven {
-    /// Nothing has left: begun anew later.
-    pub(super) fn unsent(code: &str) -> Self {
+    /// Nothing has left, and nothing was in vain.
+    pub(super) fn waits(code: &str) -> Self {
         Self {
-            fate: RemoteFate::Later {
+            fate: RemoteFate::Waits {
                 code: code.to_owned(),
-                unsent: true,
             },
             refusal: None,
             spoken: Vec::new(),
@@ -180,6 +179,7 @@ impl Proven {
         match &self.fate {
             RemoteFate::Given { .. } | RemoteFate::Turned { .. } => "done",
             RemoteFate::NotDone { .. } => "not_done",
+            RemoteFate::Waits { .. } => "waits",
             RemoteFate::Later { unsent: true, .. } => "not_sent",
             RemoteFate::Later { unsent: false, .. } => "unknown",
             RemoteFate::Review { .. } => "review",
@@ -196,6 +196,7 @@ fn still_unknown(code: String) -> RemoteFate {
 
 fn not_done(why: NotSent) -> RemoteFate {
     let code = match why {
+        NotSent::Unsent(code) if code == PAIR_BUSY => return RemoteFate::Waits { code },
         NotSent::Unsent(code) => return RemoteFate::Later { code, unsent: true },
         NotSent::Refused(code) => code,
         NotSent::Absent => "ABSENT".to_owned(),

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 
 use super::told::{Asks, Proven, exchange, refused};
 use super::{Doubt, Pairs, Spent, Vouchers, lost};
+use crate::clock;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Cause;
 use crate::domain::remote_voucher::{Baseline, GiveOutcome, Patience, TurnOutcome};
@@ -48,7 +49,8 @@ pub struct Worker {
     pub patience: Patience,
     /// Calls of one account under way at most.
     pub concurrency: usize,
-    /// How long a claim holds, in real time. Longer than any exchange can take.
+    /// How long a claim holds, in real time, and anew from when the request leaves: longer
+    /// than a look, or a request and a look, can take.
     pub lease: Duration,
     /// Between two looks at an idle work list, in real time.
     pub poll: Duration,
@@ -85,7 +87,7 @@ impl Worker {
     /// One look at each account. True if there may be more at once.
     async fn round(&self, rooms: &mut HashMap<AccountId, (Arc<Semaphore>, Pairs)>) -> Result<bool> {
         let mut more = false;
-        for account in self.store.enabled_accounts().await? {
+        for account in self.store.all_accounts().await? {
             let Some(platform) = self.providers.platform_of(&account) else {
                 continue;
             };
@@ -98,15 +100,16 @@ impl Worker {
                 continue;
             }
             let clock = self.store.clock();
-            let claimed = self
-                .store
-                .claim_remote(
-                    account.id,
-                    u64::try_from(free).unwrap_or(1),
-                    clock.stretched(self.lease),
-                    clock.stretched(PAIR_PAUSE),
-                )
-                .await?;
+            let claim = self.store.claim_remote(
+                &account,
+                u64::try_from(free).unwrap_or(1),
+                clock.stretched(self.lease),
+                clock.stretched(PAIR_PAUSE),
+            );
+            let claimed = claim.await.unwrap_or_else(|error| {
+                tracing::warn!(%error, account_id = account.id.0, "calls to its platform could not be claimed");
+                Vec::new()
+            });
             more |= claimed.len() == free;
             for work in claimed {
                 let Ok(permit) = Arc::clone(room).acquire_owned().await else {
@@ -136,12 +139,18 @@ impl Worker {
         let halted = work.row.state == CallState::Sending
             && self.halt.holds(work.row.account_id, work.row.shop_id);
         let told = match halted {
-            true => Ok(Proven::unsent(Reason::Stopped.name())),
+            true => Ok(Proven::waits(Reason::Stopped.name())),
             false => self.speak(platform, pairs, &work).await,
         };
         let proven = match told {
             Ok(proven) => proven,
-            // Nothing was sent: the claim was over. Whoever has it now goes on.
+            // Nothing was sent.
+            Err(error) if error.reason == Reason::Stopped => Proven::waits(Reason::Stopped.name()),
+            Err(error) if error.reason == Reason::Internal => {
+                tracing::error!(%error, source = ?error.source, "a call cannot be made");
+                return;
+            }
+            // The claim was over: whoever has it now goes on.
             Err(error) => {
                 tracing::info!(%error, "a call was left to whoever has claimed it");
                 return;
@@ -173,6 +182,17 @@ impl Worker {
             .map_or(Duration::ZERO, |ended| now.since(ended));
         let looks = row.state == CallState::Unknown;
         let within = self.store.clock().stretched(self.lease);
+        let began = clock::monotonic();
+        let keep = async |before: Option<&Baseline>| {
+            self.store.keep_remote(row, before, within).await?;
+            // A process that was frozen must not send what others look for by now.
+            if began.elapsed() > self.lease {
+                let text = "claimed too long ago; left to its lease".to_owned();
+                return Err(Error::new(Reason::ConcurrentUpdate, text));
+            }
+            Ok(())
+        };
+        let keep = &keep;
         let asks = Asks::of(work)?;
         if looks {
             return Ok(match (&asks, asks.turned()) {
@@ -199,14 +219,11 @@ impl Worker {
         }
         Ok(match &asks {
             Asks::Give(give) => {
-                let keep = |before: Baseline| async move {
-                    self.store.keep_remote(row, Some(&before), within).await
-                };
+                let keep = |before: Baseline| async move { keep(Some(&before)).await };
                 Proven::of_give(vouchers.give(give, keep).await?)
             }
             Asks::Spend(spend, products) => {
-                let keep = || self.store.keep_remote(row, None, within);
-                Proven::of_turn(vouchers.spend(spend, products, now, keep).await?)
+                Proven::of_turn(vouchers.spend(spend, products, now, || keep(None)).await?)
             }
             Asks::Undo(undo, mobile, products, ids) => {
                 let spent = Spent {
@@ -214,8 +231,7 @@ impl Worker {
                     products,
                     vouchers: ids,
                 };
-                let keep = || self.store.keep_remote(row, None, within);
-                Proven::of_turn(vouchers.undo(undo, &spent, now, keep).await?)
+                Proven::of_turn(vouchers.undo(undo, &spent, now, || keep(None)).await?)
             }
         })
     }

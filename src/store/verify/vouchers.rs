@@ -115,6 +115,18 @@ pub(super) const CHECKS: &[Check] = &[
                  OR (o.remote = 'FAILED') <> (c.open = 0 AND c.review = 0 AND c.done = 0)",
     },
     Check {
+        name: "spent-there-as-here",
+        rule: "an order that spends on a platform is spent, let go of and undone here as its calls are there",
+        sql: "SELECT o.id AS id FROM voucher_order o JOIN (
+                SELECT order_id,
+                  SUM(CASE WHEN kind = 'SPEND' AND state = 'DONE' THEN 1 ELSE 0 END) AS spent,
+                  SUM(CASE WHEN kind = 'SPEND' AND state = 'FAILED' THEN 1 ELSE 0 END) AS failed,
+                  SUM(CASE WHEN kind = 'UNDO' AND state = 'DONE' THEN 1 ELSE 0 END) AS undone
+                FROM remote_call WHERE kind <> 'GIVE' GROUP BY order_id) c ON c.order_id = o.id
+              WHERE (o.state = 'SPENT') <> (c.spent = 1 AND c.undone = 0) OR (o.state = 'UNDONE') <> (c.undone = 1)
+                 OR (o.state = 'RELEASED') <> (c.failed = 1) OR (o.state = 'RESERVED') <> (c.spent = 0 AND c.failed = 0)",
+    },
+    Check {
         name: "given-there-once",
         rule: "a voucher of a platform is pending as long as its one call is open, and has a number there if, and only if, that is done",
         sql: "SELECT v.id AS id FROM voucher v JOIN voucher_product p ON p.id = v.product_id LEFT JOIN remote_call c ON c.voucher_id = v.id

@@ -58,6 +58,9 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE voucher_order SET remote = 'DONE' WHERE id = {asked}", "{asked}"),
     breaks("remote-order-is-its-calls", &[],
         "UPDATE voucher_order SET remote = 'PENDING' WHERE id = {gift}", "{gift}"),
+    breaks("spent-there-as-here", &["remote_call"],
+        "INSERT INTO remote_call (order_id, line, shop_id, account_id, kind, state, request_cipher, remote_orders, fence, tries, create_time, update_time)
+         SELECT {order}, 0, shop_id, account_id, 'SPEND', 'FAILED', request_cipher, '[]', 0, 0, 0, 0 FROM remote_call WHERE order_id = {asked}", "{order}"),
     breaks("given-there-once", &["voucher"],
         "UPDATE voucher SET remote_id = '1' WHERE id = {pending}", "{pending}"),
     breaks("given-there-once", &["voucher_product"],

@@ -26,6 +26,9 @@ on_both!(
     a_worker_that_died_before_or_after_the_request_gives_once,
     a_batch_is_given_one_by_one,
     a_stop_holds_what_has_not_left,
+    a_stop_holds_also_what_was_claimed_before_it,
+    an_answer_that_comes_late_is_believed_if_it_says_done,
+    a_number_that_is_known_here_proves_nothing,
     what_a_platform_cannot_do_is_refused,
     orders_are_found_by_their_numbers,
 );
@@ -587,9 +590,7 @@ async fn a_stop_holds_what_has_not_left(db: TestDb) {
     let order = there.scene.try_give(gift).await.unwrap().order_id;
     let stop = pb::StopAllRequest {
         request_id: there.scene.client.fresh(),
-        scope: Some(pb::StopScope {
-            scope: Some(pb::stop_scope::Scope::AccountId(there.account)),
-        }),
+        scope: scope(there.account),
         reason: "the platform gives twice".into(),
         ..Default::default()
     };
@@ -617,14 +618,129 @@ async fn a_stop_holds_what_has_not_left(db: TestDb) {
     let ann = there.scene.app.person("ann", &[Role::Administrator]).await;
     let resume = pb::ResumeAllRequest {
         request_id: ann.fresh(),
-        scope: Some(pb::StopScope {
-            scope: Some(pb::stop_scope::Scope::AccountId(there.account)),
-        }),
+        scope: scope(there.account),
         reason: "mended".into(),
         ..Default::default()
     };
     ann.admin().resume_all(resume).await.unwrap();
     there.reaches(order, O::Given).await;
+    there.close().await;
+}
+
+/// The row of an order's only call, once it is so.
+async fn call_is(raw: &Raw, order: i64, what: &str) {
+    let sql = format!("SELECT COUNT(*) FROM remote_call WHERE order_id = {order} AND {what}");
+    for _ in 0..1_000 {
+        if raw.number(&sql).await == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never {what}");
+}
+
+fn scope(account: i64) -> Option<pb::StopScope> {
+    Some(pb::StopScope {
+        scope: Some(pb::stop_scope::Scope::AccountId(account)),
+    })
+}
+
+async fn a_stop_holds_also_what_was_claimed_before_it(db: TestDb) {
+    let there = There::open(db).await;
+    let raw = there.scene.raw().await;
+    // The first look takes its time; the stop comes before the request.
+    there.strikes(&[(MapCall::Query, MapFault::Slow)]);
+    let gift = there.scene.gift("there", ANNA);
+    let order = there.scene.try_give(gift).await.unwrap().order_id;
+    call_is(&raw, order, "state = 'SENDING' AND sent_time IS NULL").await;
+    let stop = pb::StopAllRequest {
+        request_id: there.scene.client.fresh(),
+        scope: scope(there.account),
+        reason: "the platform gives twice".into(),
+        ..Default::default()
+    };
+    there.scene.client.admin().stop_all(stop).await.unwrap();
+    call_is(
+        &raw,
+        order,
+        "state = 'QUEUED' AND last_error = 'STOPPED' AND tries = 0",
+    )
+    .await;
+    assert_eq!(there.calls(MapCall::Give), 0);
+    let ann = there.scene.app.person("ann", &[Role::Administrator]).await;
+    let resume = pb::ResumeAllRequest {
+        request_id: ann.fresh(),
+        scope: scope(there.account),
+        reason: "mended".into(),
+        ..Default::default()
+    };
+    ann.admin().resume_all(resume).await.unwrap();
+    there.reaches(order, O::Given).await;
+    assert_eq!(there.calls(MapCall::Give), 1);
+    raw.close().await;
+    there.close().await;
+}
+
+async fn an_answer_that_comes_late_is_believed_if_it_says_done(db: TestDb) {
+    let there = There::open(db).await;
+    let raw = there.scene.raw().await;
+    there.strikes(&[(MapCall::Give, MapFault::Slow)]);
+    let gift = there.scene.gift("there", ANNA);
+    let order = there.scene.try_give(gift).await.unwrap().order_id;
+    call_is(&raw, order, "sent_time IS NOT NULL").await;
+    // Another one has it in hand, and will look in a day.
+    let taken = format!(
+        "UPDATE remote_call SET state = 'UNKNOWN', fence = fence + 1, due_time = due_time + 86400000000 WHERE order_id = {order} AND state = 'SENDING'"
+    );
+    assert_eq!(raw.execute(&taken).await, 1);
+    let now = there.reaches(order, O::Given).await;
+    assert_eq!(now.remote_calls[0].state(), C::Done);
+    assert!(!now.remote_calls[0].remote_order_ids.is_empty());
+    raw.close().await;
+    there.close().await;
+}
+
+async fn a_number_that_is_known_here_proves_nothing(db: TestDb) {
+    let there = There::open(db).await;
+    let first = there.given(ANNA).await;
+    let raw = there.scene.raw().await;
+    let rename = async |to: &str| {
+        let sql = format!("UPDATE voucher SET remote_id = '{to}' WHERE id = {first}");
+        assert_eq!(raw.execute(&sql).await, 1);
+    };
+    // Somebody has closed a case with a wrong number, which the platform gives now.
+    rename("RP00000000000002").await;
+    let order = there.give("13800000001").await;
+    let now = there.reaches(order.order_id, O::Review).await;
+    assert_eq!(now.remote_calls[0].last_error, "KNOWN_VOUCHER");
+    assert!(
+        !now.remote_calls[0].exchanges.is_empty(),
+        "the evidence is kept"
+    );
+    let ann = there.scene.app.person("ann", &[Role::Reviewer]).await;
+    let bob = there.scene.app.person("bob", &[Role::Approver]).await;
+    let closing = pb::CloseVoucherReviewRequest {
+        shop_id: SHOP,
+        request_id: "end".into(),
+        order_id: order.order_id,
+        verdict: pb::RemoteVerdict::Done.into(),
+        remote_voucher_id: "RP00000000000002".into(),
+        reason: "seen there".into(),
+        ..Default::default()
+    };
+    let close = async || {
+        let mut vouchers = ann.vouchers();
+        vouchers.close_voucher_review(closing.clone()).await
+    };
+    let refused = close().await.unwrap_err();
+    let field = ("remote_voucher_id".to_owned(), "ID_INVALID".to_owned());
+    assert!(violations(&refused).contains(&field), "{refused:?}");
+    rename("RP00000000000001").await;
+    let id = waits_for(&close().await.unwrap_err());
+    decide(&bob, id, true).await.unwrap();
+    let done = close().await.unwrap().into_inner();
+    assert_eq!(done.order.unwrap().state(), O::Given);
+    raw.close().await;
     there.close().await;
 }
 

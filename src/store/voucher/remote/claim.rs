@@ -7,6 +7,7 @@ use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::super::super::Store;
+use super::super::super::entity::provider_account;
 use super::super::super::entity::remote_call::{Column, Entity, Model};
 use super::super::super::stop::stopped_shops;
 use super::super::super::tx::{Fault, Tx, is_duplicate, to_error};
@@ -27,18 +28,20 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Claims due calls of an account: each for so long, and those that wait for another
-    /// gift of their pair until `pause` has passed.
+    /// gift of their pair until `pause` has passed. Of an account that is not enabled only
+    /// those that may have left.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn claim_remote(
         &self,
-        account: AccountId,
+        account: &provider_account::Model,
         limit: u64,
         lease: Duration,
         pause: Duration,
     ) -> Result<Vec<RemoteWork>> {
-        let any = due(account, self.now().await?, false)
+        let (account, enabled) = (account.id, account.enabled);
+        let any = due(account, self.now().await?, !enabled)
             .select_only()
             .column(Column::OrderId)
             .into_tuple::<OrderId>()
@@ -48,21 +51,29 @@ impl Store {
         if any.is_none() {
             return Ok(Vec::new());
         }
-        let store = self.clone();
-        self.write(move |tx| {
-            let store = store.clone();
+        let claimed = self.write(move |tx| {
             Box::pin(async move {
-                let rows = tx.claim_remote(account, limit, lease, pause).await?;
-                rows.into_iter().map(|row| work(&store, row)).collect()
+                let stopped = !enabled || !tx.may_claim(account).await?;
+                tx.claim_remote(account, stopped, limit, lease, pause).await
             })
-        })
-        .await
+        });
+        // One that cannot be read must not keep its neighbours from being done.
+        let work = claimed.await?.into_iter().filter_map(|row| {
+            let (order_id, line) = (row.order_id.0, row.line);
+            let work = work(self, row);
+            work.inspect_err(|error| {
+                tracing::error!(%error, order_id, line, "a call to a platform cannot be read");
+            })
+            .ok()
+        });
+        Ok(work.collect())
     }
 
     /// Notes that the request of a claim is about to leave, with what was there before.
     ///
     /// # Errors
-    /// CONCURRENT_UPDATE: the claim is over, or it has left already; nothing may be sent.
+    /// CONCURRENT_UPDATE: the claim is over, or it has left already; STOPPED. Nothing may be
+    /// sent then.
     pub async fn keep_remote(
         &self,
         claimed: &Model,
@@ -71,14 +82,20 @@ impl Store {
     ) -> Result<()> {
         let baseline = before.map(to_json).transpose()?;
         let (order, line, fence) = (claimed.order_id, claimed.line, claimed.fence);
+        let (shop, account) = (claimed.shop_id, claimed.account_id);
         self.write(move |tx| {
             let baseline = baseline.clone();
             Box::pin(async move {
+                // Held until this is committed: after the answer to a stop nothing leaves.
+                if let Some(error) = Error::all(tx.stopped_for(shop, Some(account)).await?) {
+                    return Err(error.into());
+                }
                 let now = tx.now();
                 let kept = Entity::update_many()
                     .col_expr(Column::Baseline, Expr::value(baseline))
                     .col_expr(Column::SentTime, Expr::value(Some(now)))
                     .col_expr(Column::EndedTime, Expr::value(Some(now.plus(within))))
+                    .col_expr(Column::DueTime, Expr::value(Some(now.plus(within))))
                     .col_expr(Column::UpdateTime, Expr::value(now))
                     .filter(Column::OrderId.eq(order))
                     .filter(Column::Line.eq(line))
@@ -98,7 +115,7 @@ impl Store {
     }
 }
 
-fn work(store: &Store, row: Model) -> Result<RemoteWork, Fault> {
+fn work(store: &Store, row: Model) -> Result<RemoteWork> {
     let before = row.baseline.as_deref().map(from_json).transpose()?;
     Ok(RemoteWork {
         asked: asked(store.keys(), &row)?,
@@ -124,11 +141,11 @@ impl Tx {
     async fn claim_remote(
         &self,
         account: AccountId,
+        stopped: bool,
         limit: u64,
         lease: Duration,
         pause: Duration,
     ) -> Result<Vec<Model>, Fault> {
-        let stopped = !self.may_claim(account).await?;
         let rows = due(account, self.now(), stopped)
             .order_by_asc(Column::DueTime)
             .order_by_asc(Column::OrderId)

@@ -90,6 +90,13 @@ impl Tx {
             return Err(closed(order.id, kept.state.name()).into());
         }
         let fate = fate(kept.kind, closing)?;
+        if let (Some(id), Some(number)) = (kept.voucher_id, &closing.voucher)
+            && self.is_known(id, number).await?
+        {
+            let text = "another voucher of this product has that number";
+            let error = Error::field("remote_voucher_id", Reason::IdInvalid, text.to_owned());
+            return Err(error.into());
+        }
         let need = Need {
             count: 1,
             amount: order.amount_fen,

@@ -126,6 +126,11 @@ pub enum RemoteFate {
         /// Why.
         code: String,
     },
+    /// Surely nothing has left, and nothing was in vain: something stands in the way.
+    Waits {
+        /// What.
+        code: String,
+    },
     /// Nothing is proven yet.
     Later {
         /// Why.
@@ -138,6 +143,16 @@ pub enum RemoteFate {
         /// Why.
         code: String,
     },
+}
+
+impl RemoteFate {
+    /// Whether it holds under any claim: the platform has said what it did.
+    fn holds_late(&self) -> bool {
+        match self {
+            Self::Given { .. } | Self::Turned { .. } | Self::Review { .. } => true,
+            Self::NotDone { .. } | Self::Waits { .. } | Self::Later { .. } => false,
+        }
+    }
 }
 
 /// What is to be written down of a call.

@@ -17,11 +17,14 @@ use super::super::order::{OrderChange, turn};
 use super::super::owner::People;
 use super::{DISPATCHER, RemoteFate, Settlement, column, to_json};
 use crate::domain::id::{ExchangeId, OrderId, VoucherId};
-use crate::domain::remote_voucher::RemoteId;
+use crate::domain::remote_voucher::{RemoteId, Review};
 use crate::domain::voucher::{
     CallKind, CallState, OrderState, Remote, TRIES_MAX, VoucherState, look_after, try_after,
 };
 use crate::domain::{Error, Fen, Result, Timestamp};
+
+/// The platform has done what was taken for not done: a person must look there.
+const DONE_AFTER_ALL: &str = "DONE_AFTER_ALL";
 
 /// What settling did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +75,9 @@ impl Tx {
         let (order, line) = (settlement.order, settlement.line);
         let (desk, order, call) = self.open_call(store, order, line).await?;
         let open = matches!(call.state, CallState::Sending | CallState::Unknown);
-        let late = !open || call.fence != settlement.fence;
+        // That it was done is true whoever has it in hand by now; what was not seen may be news.
+        let holds = call.fence == settlement.fence || settlement.fate.holds_late();
+        let late = !open || !holds;
         self.note_exchanges(store, settlement, ids, late).await?;
         let mut settled = Settled {
             kind: call.kind,
@@ -86,17 +91,11 @@ impl Tx {
             settled.amount = desk.sum();
         }
         if late {
-            // What it says may be news: look soon. One look too many does no harm.
-            Entity::update_many()
-                .col_expr(Column::DueTime, Expr::value(Some(self.now())))
-                .filter(Column::OrderId.eq(call.order_id))
-                .filter(Column::Line.eq(call.line))
-                .filter(Column::State.eq(CallState::Unknown))
-                .exec(self)
-                .await?;
+            self.note_late(&call, settlement).await?;
             return Ok(settled);
         }
-        let mut next = step(&call, &settlement.fate, desk.now);
+        let fate = self.known_elsewhere(&call, &settlement.fate).await?;
+        let mut next = step(&call, &fate, desk.now);
         next.refusal = settlement.refusal.clone().or(next.refusal);
         settled.to = next.state;
         let why = next.last_error.clone();
@@ -104,9 +103,76 @@ impl Tx {
             actor: DISPATCHER,
             reason: why.as_deref(),
         };
-        self.end_call(desk, order, next, &settlement.fate, &by)
-            .await?;
+        self.end_call(desk, order, next, &fate, &by).await?;
         Ok(settled)
+    }
+
+    /// A late answer moves nothing by itself. A refusal is kept for the next look, which comes
+    /// soon; that something was done after all is noted where people look.
+    async fn note_late(&self, call: &Model, settlement: &Settlement) -> Result<(), Fault> {
+        let of = |update: sea_orm::UpdateMany<Entity>| {
+            update
+                .filter(Column::OrderId.eq(call.order_id))
+                .filter(Column::Line.eq(call.line))
+        };
+        let refusal = settlement.refusal.clone().or(call.refusal.clone());
+        of(Entity::update_many())
+            .col_expr(Column::DueTime, Expr::value(Some(self.now())))
+            .col_expr(Column::Refusal, Expr::value(refusal))
+            .filter(Column::State.eq(CallState::Unknown))
+            .exec(self)
+            .await?;
+        let done = matches!(
+            settlement.fate,
+            RemoteFate::Given { .. } | RemoteFate::Turned { .. }
+        );
+        if done && call.state == CallState::Failed {
+            let after_all = || Expr::value(Some(DONE_AFTER_ALL.to_owned()));
+            of(Entity::update_many())
+                .col_expr(Column::LastError, after_all())
+                .exec(self)
+                .await?;
+            voucher_order::Entity::update_many()
+                .col_expr(voucher_order::Column::LastError, after_all())
+                .filter(voucher_order::Column::Id.eq(call.order_id))
+                .exec(self)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A number that another voucher of the product has here is no proof: people look.
+    async fn known_elsewhere(&self, call: &Model, fate: &RemoteFate) -> Result<RemoteFate, Fault> {
+        let (
+            RemoteFate::Given {
+                voucher: number, ..
+            },
+            Some(id),
+        ) = (fate, call.voucher_id)
+        else {
+            return Ok(fate.clone());
+        };
+        Ok(match self.is_known(id, number).await? {
+            true => RemoteFate::Review {
+                code: Review::KnownVoucher.code().to_owned(),
+            },
+            false => fate.clone(),
+        })
+    }
+
+    /// Whether another voucher of the same product has a number of its platform.
+    pub(super) async fn is_known(&self, id: VoucherId, number: &RemoteId) -> Result<bool, Fault> {
+        use voucher::Column as V;
+        let product = sea_orm::sea_query::Query::select()
+            .column(V::ProductId)
+            .from(voucher::Entity)
+            .and_where(V::Id.eq(id))
+            .to_owned();
+        let other = voucher::Entity::find()
+            .filter(V::ProductId.in_subquery(product))
+            .filter(V::RemoteId.eq(number.as_str()))
+            .filter(V::Id.ne(id));
+        Ok(other.one(self).await?.is_some())
     }
 
     /// A call with what it is about, locked in the order of all units: vouchers, the order,
@@ -192,6 +258,7 @@ impl Tx {
             .col_expr(Column::EndedTime, Expr::value(next.ended_time))
             .col_expr(Column::DueTime, Expr::value(next.due_time))
             .col_expr(Column::Tries, Expr::value(next.tries))
+            .col_expr(Column::Fence, Expr::value(next.fence))
             .col_expr(Column::UpdateTime, Expr::value(now))
             .filter(Column::OrderId.eq(key.0))
             .filter(Column::Line.eq(key.1))
@@ -392,10 +459,12 @@ fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
             next.state = CallState::Review;
             next.last_error = Some(code.clone());
         }
-        RemoteFate::Later { code, unsent: true } => {
+        RemoteFate::Later { code, unsent: true } | RemoteFate::Waits { code } => {
+            let waits = matches!(fate, RemoteFate::Waits { .. });
             next.state = CallState::Queued;
-            next.tries = call.tries + 1;
-            next.due_time = Some(now.plus(try_after(call.tries)));
+            next.tries = call.tries + i32::from(!waits);
+            let tries = if waits { 0 } else { call.tries };
+            next.due_time = Some(now.plus(try_after(tries)));
             next.last_error = Some(code.clone());
             (next.sent_time, next.ended_time, next.baseline) = (None, None, None);
         }
