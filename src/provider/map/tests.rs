@@ -32,7 +32,7 @@ const PRIVATE: &str = include_str!("../../../tests/golden/map/private.pem");
 
 #[test]
 fn what_confirms_a_spend_is_sent_and_not_recorded() {
-    use crate::domain::remote_voucher::StepUp;
+    use crate::domain::remote_voucher::{RemoteId, StepUp};
     use crate::domain::text::Mobile;
     let credential = MapCredential {
         name: "oil".to_owned(),

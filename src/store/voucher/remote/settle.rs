@@ -476,7 +476,9 @@ fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
             let looks = if first { 0 } else { call.tries };
             next.tries = looks + 1;
             next.due_time = Some(now.plus(look_after(looks)));
-            next.last_error = Some(code.clone());
+            // A look that finds nothing says less than what went wrong at first.
+            let kept = call.last_error.clone().filter(|_| !first);
+            next.last_error = kept.or(Some(code.clone()));
         }
     }
     // What has left is not sent again, so what confirmed it is of no use any more.
