@@ -498,7 +498,7 @@ async fn what_fits_no_story_is_ended_by_two_people(db: TestDb) {
 async fn dies(there: &There, order: i64, left: bool) {
     let raw = Raw::open(&there.scene.app.db).await;
     let sent = if left {
-        "sent_time = create_time, ended_time = create_time, baseline = '[]',"
+        "sent_time = create_time, ended_time = create_time, baseline = '[]', last_error = 'PAIR_BUSY',"
     } else {
         ""
     };
@@ -538,7 +538,16 @@ async fn a_worker_that_died_before_or_after_the_request_gives_once(db: TestDb) {
     };
     // Nothing had left: it is given now.
     there.reaches(orders[0], O::Given).await;
-    // It may have left: it is only looked for, and in the end it is not there.
+    // It may have left: it is only looked for, and in the end it is not there. What it had
+    // waited for before says nothing any more.
+    let raw = there.scene.raw().await;
+    call_is(
+        &raw,
+        orders[1],
+        "state = 'UNKNOWN' AND last_error = 'LEASE_LOST'",
+    )
+    .await;
+    raw.close().await;
     let ended = there.reaches(orders[1], O::Failed).await;
     assert_eq!(ended.order.unwrap().last_error, "ABSENT");
     assert_eq!(there.calls(MapCall::Give), 1);

@@ -21,6 +21,8 @@ use crate::domain::{Error, Reason, Result, Timestamp};
 
 /// Another gift of the same person and product is under way, or in doubt.
 const PAIR_BUSY: &str = "PAIR_BUSY";
+/// Whoever had sent it is gone, and with him the answer.
+const LEASE_LOST: &str = "LEASE_LOST";
 /// Another one waits for people.
 const PAIR_IN_REVIEW: &str = "PAIR_IN_REVIEW";
 /// Between two looks whether they have decided.
@@ -173,6 +175,12 @@ impl Tx {
                 row.due_time = Some(self.now().plus(pause));
                 row.last_error = Some(code.to_owned());
             } else {
+                // What it waited for is over; one that had left has lost its sender.
+                row.last_error = match (row.sent_time, row.state) {
+                    (None, _) => None,
+                    (Some(_), CallState::Sending) => Some(LEASE_LOST.to_owned()),
+                    (Some(_), _) => row.last_error,
+                };
                 row.state = match row.sent_time {
                     None => CallState::Sending,
                     Some(_) => CallState::Unknown,

@@ -270,9 +270,11 @@ impl Tx {
             CallState::Queued | CallState::Sending | CallState::Unknown | CallState::Review => {}
         }
         desk.close().await?;
-        let calls = self.calls_of(order.id).await?;
         let states: Vec<CallState> = match kind {
-            CallKind::Give => calls.iter().map(|call| call.state).collect(),
+            CallKind::Give => {
+                let calls = self.calls_of(order.id).await?;
+                calls.iter().map(|call| call.state).collect()
+            }
             CallKind::Spend | CallKind::Undo => vec![state],
         };
         use voucher_order::Column as O;
