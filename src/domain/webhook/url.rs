@@ -109,7 +109,7 @@ impl ReceiverUrl {
         if authority.is_empty() {
             return Err(UrlFault::NoHost);
         }
-        let mut url = Url::parse(raw).map_err(|error| fault_of(error))?;
+        let mut url = Url::parse(raw).map_err(fault_of)?;
         if url.fragment().is_some() {
             return Err(UrlFault::Fragment);
         }
