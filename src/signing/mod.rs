@@ -10,4 +10,5 @@ pub mod map;
 pub mod md5_hex;
 pub mod private;
 pub mod rsa;
+pub mod webhook;
 pub mod wechat_v2;
