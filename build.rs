@@ -9,10 +9,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "hongbao/v1/admin_service.proto",
     "hongbao/v1/audience_service.proto",
     "hongbao/v1/campaign_service.proto",
+    "hongbao/v1/event_service.proto",
     "hongbao/v1/issuance_service.proto",
     "hongbao/v1/review_service.proto",
     "hongbao/v1/voucher_service.proto",

@@ -14,6 +14,7 @@ mod m20261125_000001_foundation;
 mod m20261126_000002_rules;
 mod m20261128_000003_vouchers;
 mod m20261129_000004_remote_outcome;
+mod m20261129_000005_events;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000002_rules::Migration),
             Box::new(m20261128_000003_vouchers::Migration),
             Box::new(m20261129_000004_remote_outcome::Migration),
+            Box::new(m20261129_000005_events::Migration),
         ]
     }
 }

@@ -44,6 +44,12 @@ pub enum Reason {
     TimeRangeInvalid,
     /// Field: a page token that this server did not give for these arguments.
     PageTokenInvalid,
+    /// Field: a cursor is none of this shop's; begin with one of an earlier answer, or without.
+    CursorInvalid,
+    /// Field: a receiver's URL is not one that may be posted to.
+    ReceiverUrlInvalid,
+    /// Field: an event type is none, e.g. "issuance.sent" or "issuance.*".
+    EventTypeInvalid,
     /// Field: not to be set here, e.g. an amount for a campaign that fixes it.
     FieldNotAllowed,
     /// Field: an update mask names a path that does not exist or cannot change.
@@ -100,6 +106,10 @@ pub enum Reason {
     VoucherNotFound,
     /// NOT_FOUND: no such voucher order of this app (order_id or app_order_id).
     OrderNotFound,
+    /// NOT_FOUND: no such webhook endpoint of yours in this shop (endpoint_id).
+    EndpointNotFound,
+    /// NOT_FOUND: nothing of this event was, or is to be, delivered to this endpoint (event_id).
+    DeliveryNotFound,
     /// Item: the recipient has no openid for the appid that sends.
     OpenidMissing,
     /// NOT_FOUND: no such group in this shop (wx_group_id).
@@ -214,7 +224,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 100] = [
+    pub const ALL: [Self; 105] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -232,6 +242,9 @@ impl Reason {
         Self::DuplicateItem,
         Self::TimeRangeInvalid,
         Self::PageTokenInvalid,
+        Self::CursorInvalid,
+        Self::ReceiverUrlInvalid,
+        Self::EventTypeInvalid,
         Self::FieldNotAllowed,
         Self::UpdateMaskInvalid,
         Self::SceneIdRequired,
@@ -260,6 +273,8 @@ impl Reason {
         Self::ProductNotFound,
         Self::VoucherNotFound,
         Self::OrderNotFound,
+        Self::EndpointNotFound,
+        Self::DeliveryNotFound,
         Self::OpenidMissing,
         Self::GroupNotFound,
         Self::RequestIdReused,
@@ -338,6 +353,9 @@ impl Reason {
             Self::DuplicateItem => "DUPLICATE_ITEM",
             Self::TimeRangeInvalid => "TIME_RANGE_INVALID",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
+            Self::CursorInvalid => "CURSOR_INVALID",
+            Self::ReceiverUrlInvalid => "RECEIVER_URL_INVALID",
+            Self::EventTypeInvalid => "EVENT_TYPE_INVALID",
             Self::FieldNotAllowed => "FIELD_NOT_ALLOWED",
             Self::UpdateMaskInvalid => "UPDATE_MASK_INVALID",
             Self::SceneIdRequired => "SCENE_ID_REQUIRED",
@@ -411,6 +429,8 @@ impl Reason {
             Self::ProductNotFound => "PRODUCT_NOT_FOUND",
             Self::VoucherNotFound => "VOUCHER_NOT_FOUND",
             Self::OrderNotFound => "ORDER_NOT_FOUND",
+            Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            Self::DeliveryNotFound => "DELIVERY_NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::CodeLocked => "CODE_LOCKED",

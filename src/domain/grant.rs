@@ -59,11 +59,15 @@ pub enum Permission {
     VoucherFund,
     /// Ask the provider live about one packet.
     IssuanceAsk,
+    /// Read and watch what happened, and see webhook endpoints and their deliveries.
+    EventRead,
+    /// Create and change webhook endpoints, and deliver again.
+    WebhookAdmin,
 }
 
 impl Permission {
     /// Every permission with its name in the contract, without prefix.
-    pub const ALL: [(&'static str, Self); 22] = [
+    pub const ALL: [(&'static str, Self); 24] = [
         ("CAMPAIGN_READ", Self::CampaignRead),
         ("CAMPAIGN_WRITE", Self::CampaignWrite),
         ("CAMPAIGN_FUND", Self::CampaignFund),
@@ -86,6 +90,8 @@ impl Permission {
         ("VOUCHER_ADMIN", Self::VoucherAdmin),
         ("VOUCHER_FUND", Self::VoucherFund),
         ("ISSUANCE_ASK", Self::IssuanceAsk),
+        ("EVENT_READ", Self::EventRead),
+        ("WEBHOOK_ADMIN", Self::WebhookAdmin),
     ];
 
     /// The permission of a name.
@@ -131,6 +137,8 @@ impl Permission {
             | Self::VoucherAdmin
             | Self::VoucherFund
             | Self::IssuanceAsk
+            | Self::EventRead
+            | Self::WebhookAdmin
             | Self::Approve => false,
         }
     }

@@ -57,4 +57,6 @@ ids! {
     VoucherId,
     /// A gift or a spend of vouchers.
     OrderId,
+    /// Where an app is told what happened.
+    EndpointId,
 }

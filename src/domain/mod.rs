@@ -12,6 +12,7 @@ pub mod approval;
 pub mod campaign;
 pub mod cap;
 pub mod error;
+pub mod event;
 pub mod forecast;
 pub mod grant;
 pub mod id;

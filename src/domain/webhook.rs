@@ -11,6 +11,7 @@
 mod address;
 mod outcome;
 mod schedule;
+mod states;
 mod url;
 
 pub use address::{Reach, is_public};
@@ -18,4 +19,5 @@ pub use outcome::{EXCERPT_BYTES, Outcome, WAIT_MAX, excerpt, wait_asked};
 pub use schedule::{
     DISABLED_AFTER, Disabled, FAILURES_MIN, Standing, Verdict, pause, retry_after, verdict,
 };
+pub use states::{DeliveryState, EndpointState, Style};
 pub use url::{ReceiverUrl, URL_BYTES_MAX, UrlFault};

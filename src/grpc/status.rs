@@ -105,6 +105,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::DuplicateItem
         | Reason::TimeRangeInvalid
         | Reason::PageTokenInvalid
+        | Reason::CursorInvalid
+        | Reason::ReceiverUrlInvalid
+        | Reason::EventTypeInvalid
         | Reason::FieldNotAllowed
         | Reason::UpdateMaskInvalid
         | Reason::SceneIdRequired
@@ -134,6 +137,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ProductNotFound
         | Reason::VoucherNotFound
         | Reason::OrderNotFound
+        | Reason::EndpointNotFound
+        | Reason::DeliveryNotFound
         | Reason::ApprovalNotFound => Code::NotFound,
         Reason::RequestIdReused | Reason::AlreadyExists | Reason::BelongsToAnother => {
             Code::AlreadyExists

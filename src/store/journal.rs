@@ -50,6 +50,7 @@ pub(super) fn issuance_entry(change: Change<'_>, actor: &str, now: Timestamp) ->
         reason: Set(change.reason),
         actor: Set(actor.to_owned()),
         create_time: Set(now),
+        position: Set(None),
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) fn campaign_entry(
         reason: Set(None),
         actor: Set(actor.to_owned()),
         create_time: Set(after.update_time),
+        position: Set(None),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod campaign;
 pub mod claim;
 pub mod crypt;
 pub mod entity;
+pub mod event;
 mod ids;
 pub mod issue;
 mod journal;
@@ -51,6 +52,7 @@ mod tx;
 mod usage;
 pub mod verify;
 pub mod voucher;
+pub mod webhook;
 
 pub use request::Call;
 pub use tx::{End, Fault, Tx};

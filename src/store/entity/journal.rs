@@ -2,6 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
+pub use crate::domain::event::Aggregate;
 use crate::domain::id::{CampaignId, OrderId, ProductId, ShopId};
 use crate::domain::state::Position;
 use crate::domain::{Fen, Timestamp};
@@ -48,24 +49,8 @@ pub struct Model {
     pub actor: String,
     /// When.
     pub create_time: Timestamp,
-}
-
-/// What a journal entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(
-    rs_type = "String",
-    db_type = "Text",
-    rename_all = "SCREAMING_SNAKE_CASE"
-)]
-pub enum Aggregate {
-    /// A packet.
-    Issuance,
-    /// A campaign.
-    Campaign,
-    /// A voucher product.
-    Product,
-    /// A voucher.
-    Voucher,
+    /// Its place in the shop's feed; none: it has none yet. Set once, and nothing else ever is.
+    pub position: Option<i64>,
 }
 
 /// Nothing is loaded through relations.

@@ -13,6 +13,7 @@ pub mod campaign_revision;
 pub mod campaign_share;
 pub mod cap_usage;
 pub mod code_guess;
+pub mod event_head;
 pub mod group_member;
 pub mod id_block;
 pub mod issuance;
@@ -42,6 +43,8 @@ pub mod voucher_order;
 pub mod voucher_product;
 pub mod voucher_product_grant;
 pub mod voucher_redemption;
+pub mod webhook_delivery;
+pub mod webhook_endpoint;
 
 /// Text keys cannot be counted up by the database; sea-orm wants to hear it from
 /// the type of every key.

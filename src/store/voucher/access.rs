@@ -56,6 +56,19 @@ impl Access {
         ))
     }
 
+    /// Those of some products that the caller may see.
+    pub(in crate::store) async fn sees(
+        self,
+        db: &impl ConnectionTrait,
+        rows: Vec<voucher_product::Model>,
+    ) -> Result<Vec<voucher_product::Model>, DbErr> {
+        let grants = self.grants(db, rows.iter().map(|row| row.id)).await?;
+        let seen = rows
+            .into_iter()
+            .filter(|row| self.may(row, &grants, May::See));
+        Ok(seen.collect())
+    }
+
     /// Whether he may do this.
     pub(super) fn may(self, row: &voucher_product::Model, grants: &Grants, may: May) -> bool {
         if self.is_person || row.owner_app_id == Some(self.app) {

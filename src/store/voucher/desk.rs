@@ -235,6 +235,7 @@ impl<'t> Desk<'t> {
             reason: Set(happening.reason.map(str::to_owned)),
             actor: Set(happening.actor.to_owned()),
             create_time: Set(self.now),
+            position: Set(None),
         });
         Ok(())
     }

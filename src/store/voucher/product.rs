@@ -472,5 +472,6 @@ fn entry(
         reason: Set(None),
         actor: Set(actor.to_owned()),
         create_time: Set(after.update_time),
+        position: Set(None),
     }
 }
