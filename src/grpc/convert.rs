@@ -80,7 +80,7 @@ enum_pair!(map_hash, parse_map_hash, MapHash, MapHash, { Sha1, Sha256, Md5 });
 enum_pair!(permission, parse_permission, Permission, Permission, {
     CampaignRead, CampaignWrite, CampaignFund, IssuanceRead, IssuanceSend, AudienceRead, AudienceWrite,
     ShopAdmin, AccountAdmin, AppAdmin, PiiRead, ExchangeRead, StopAdmin, Review, Approve, PlatformRead,
-    VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund,
+    VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund, EventRead, WebhookAdmin,
     IssuanceAsk,
 });
 enum_pair!(voucher_kind, parse_voucher_kind, VoucherKind, VoucherKind, { Account, Code });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait as _, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, Set, Statement,
@@ -211,7 +211,7 @@ fn in_order(mut rows: Vec<journal::Model>) -> Vec<journal::Model> {
         let of = subject(&row);
         let before = latest.filter(|(other, _)| *other == of).map(|(_, at)| at);
         // No earlier than what came before it.
-        let at = before.map_or(row.create_time, |before| before.max(row.create_time));
+        let at = before.map_or(row.create_time, |before| Ord::max(before, row.create_time));
         latest = Some((of, at));
         keyed.push((at, of, row.seq, row.line, row));
     }

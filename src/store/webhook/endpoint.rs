@@ -1,6 +1,8 @@
 //! Endpoints: made, changed, taken away; and deliveries begun anew.
 
-use sea_orm::sea_query::Expr;
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
     QuerySelect,
@@ -318,7 +320,8 @@ impl Tx {
             }
             Change::Rotate { secret, overlap } => {
                 after.old_secret_cipher = Some(after.secret_cipher);
-                after.old_secret_until = Some(super::super::voucher::later(now, *overlap));
+                after.old_secret_until =
+                    Some(now.plus(Duration::from_secs(overlap.unsigned_abs())));
                 after.secret_cipher = store.seal_of("secret", id, &secret.0)?;
             }
             Change::Ping => {}
