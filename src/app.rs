@@ -25,10 +25,14 @@ use crate::domain::id::ShopId;
 use crate::domain::machine::Protocol;
 use crate::domain::remote_voucher::Patience;
 use crate::domain::text::{Code, MchId};
+use crate::domain::webhook::Reach;
 use crate::grpc::server::{self, Backend};
 use crate::http;
 use crate::provider::map::{self, AppKey, MapCredential};
-use crate::provider::{ApiKey, Credential, Identity as ClientIdentity, Timeouts, install_crypto};
+use crate::provider::{
+    ApiKey, Credential, Identity as ClientIdentity, ReceiverDoor, ReceiverOptions, Timeouts,
+    install_crypto,
+};
 use crate::service::ask::Asker;
 use crate::service::dispatch::{self, Dispatcher};
 use crate::service::halt::Halt;
@@ -39,6 +43,7 @@ use crate::service::providers::{Providers, Secrets};
 use crate::service::remote_voucher::Worker;
 use crate::service::signing::Signatures;
 use crate::service::voucher::{StoredCodes, Vouchers};
+use crate::service::webhook::{self, Courier, Publisher};
 use crate::service::{sampler, sweep};
 use crate::signing::private::PrivateKey;
 use crate::signing::rsa::Hash;
@@ -118,6 +123,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         identity: Identity::new(store.clone()),
         signatures: Signatures::new(store.clone()),
         wake: Arc::clone(&wake),
+        reach: Reach::of(config.webhooks.allow_loopback),
         stop: stop.clone(),
     };
     if config.dispatcher.enabled {
@@ -156,7 +162,16 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         };
         tracker.spawn(dispatcher.run());
     }
-    tracker.spawn(sweep::run(store.clone(), metrics.clone(), stop.clone()));
+    if config.webhooks.enabled {
+        tell(config, &store, &metrics, &tracker, &stop)?;
+    }
+    let kept = Duration::from_secs(u64::from(config.webhooks.kept_days) * 86_400);
+    tracker.spawn(sweep::run(
+        store.clone(),
+        metrics.clone(),
+        kept,
+        stop.clone(),
+    ));
     tracker.spawn(sampler::run(store.clone(), metrics.clone(), stop.clone()));
     let pages = http::admin::router(http::admin::AdminState {
         metrics: metrics.clone(),
@@ -201,6 +216,51 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         grpc,
         _lock: lock,
     })
+}
+
+/// Starts what tells others of what happened.
+fn tell(
+    config: &Config,
+    store: &Store,
+    metrics: &Metrics,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let wake = Arc::new(Notify::new());
+    let total = Duration::from_millis(config.webhooks.timeout_ms);
+    let reach = Reach::of(config.webhooks.allow_loopback);
+    let door = ReceiverDoor::new(&ReceiverOptions {
+        reach,
+        timeouts: Timeouts {
+            connect: total / 2,
+            total,
+        },
+        ca_pem: None,
+    })?;
+    let publisher = Publisher {
+        store: store.clone(),
+        metrics: metrics.clone(),
+        wake: Arc::clone(&wake),
+        stop: stop.clone(),
+    };
+    tracker.spawn(publisher.run());
+    let courier = Courier {
+        store: store.clone(),
+        door,
+        metrics: metrics.clone(),
+        wake,
+        settings: webhook::Settings {
+            per_endpoint: config.webhooks.per_endpoint,
+            together: config.webhooks.together,
+            lease: total * 3,
+            poll: Duration::from_millis(config.dispatcher.poll_ms),
+            reach,
+        },
+        tracker: tracker.clone(),
+        stop: stop.clone(),
+    };
+    tracker.spawn(courier.run());
+    Ok(())
 }
 
 impl Running {

@@ -35,6 +35,8 @@ pub struct Config {
     pub clock: ClockConfig,
     /// How often one app may call.
     pub rate_limit: RateLimit,
+    /// What is posted to those who want to know.
+    pub webhooks: Webhooks,
 }
 
 /// Listeners and drain.
@@ -286,6 +288,38 @@ impl Default for RateLimit {
         Self {
             per_app_per_second: thousand,
             burst: thousand.saturating_add(1_000),
+        }
+    }
+}
+
+/// What is posted to those who want to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether this process delivers.
+    pub enabled: bool,
+    /// Posts to one endpoint under way at once.
+    pub per_endpoint: usize,
+    /// Posts under way at once.
+    pub together: usize,
+    /// How long a receiver may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether receivers may be on this machine, also without TLS: for trying things out. In
+    /// production it would let whoever makes an endpoint speak to what listens beside us.
+    pub allow_loopback: bool,
+    /// Deliveries that are over are kept for so many days.
+    pub kept_days: u32,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            per_endpoint: 4,
+            together: 64,
+            timeout_ms: 5_000,
+            allow_loopback: false,
+            kept_days: 30,
         }
     }
 }

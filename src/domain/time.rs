@@ -58,6 +58,13 @@ impl Timestamp {
         )
     }
 
+    /// As RFC 3339 writes it, in UTC.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
+        time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    }
+
     /// So long before.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {

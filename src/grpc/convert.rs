@@ -7,6 +7,7 @@ use crate::domain::amount::AmountType;
 use crate::domain::approval::{Rule, Stage};
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::cap::Scope;
+use crate::domain::event::Aggregate;
 use crate::domain::grant::{Permission, PrincipalKind};
 use crate::domain::packet::{Capability, GatewayType, Kind};
 use crate::domain::review::Verdict;
@@ -17,6 +18,7 @@ use crate::domain::voucher::{
     CallKind, CallState, Kind as VoucherKind, OrderKind, OrderShown, Shown, StepUp,
     Verdict as RemoteVerdict,
 };
+use crate::domain::webhook::{DeliveryState, EndpointState, Style};
 use crate::domain::{State, Timestamp};
 use crate::store::list::Order;
 use crate::store::voucher::ValidityFilter;
@@ -83,6 +85,10 @@ enum_pair!(permission, parse_permission, Permission, Permission, {
     VoucherRead, VoucherGive, VoucherSpend, VoucherAdmin, VoucherFund, EventRead, WebhookAdmin,
     IssuanceAsk,
 });
+enum_pair!(event_subject, parse_event_subject, Aggregate, EventSubject, { Issuance, Campaign, Product, Voucher, Endpoint });
+enum_pair!(webhook_style, parse_webhook_style, Style, WebhookStyle, { Standard, OpenPlatform });
+enum_pair!(endpoint_state, parse_endpoint_state, EndpointState, WebhookEndpointState, { Active, Paused, Disabled });
+enum_pair!(delivery_state, parse_delivery_state, DeliveryState, WebhookDeliveryState, { Pending, Delivered, Dead });
 enum_pair!(voucher_kind, parse_voucher_kind, VoucherKind, VoucherKind, { Account, Code });
 enum_pair!(product_state, parse_product_state, CampaignState, VoucherProductState, { Draft, Active, Paused, Ended });
 enum_pair!(voucher_state, parse_voucher_state, Shown, VoucherState, {

@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod client;
 pub mod codec;
 pub mod convert;
+pub mod event;
 pub mod issuance;
 pub mod layer;
 pub mod page;

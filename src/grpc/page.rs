@@ -77,6 +77,21 @@ pub fn next_after<T>(
     }
 }
 
+/// A place in a feed, for a reader to keep; `scope` says of which feed.
+#[must_use]
+pub fn cursor(place: i64, scope: &[u8]) -> String {
+    encode(&[place], scope)
+}
+
+/// The place of a cursor; nothing if it is of another feed, or none.
+#[must_use]
+pub fn parse_cursor(raw: &str, scope: &[u8]) -> Option<i64> {
+    match decode(raw, scope)?.as_slice() {
+        [place] if *place >= 0 => Some(*place),
+        _ => None,
+    }
+}
+
 fn encode(place: &[i64], scope: &[u8]) -> String {
     let mut bytes: Vec<u8> = place.iter().flat_map(|key| key.to_be_bytes()).collect();
     let sum = checksum(&bytes, scope);

@@ -19,11 +19,13 @@ use super::layer::{DeadlineLayer, RateLimitLayer, TraceLayer, trace};
 use super::pb::admin_service_server::AdminServiceServer;
 use super::pb::audience_service_server::AudienceServiceServer;
 use super::pb::campaign_service_server::CampaignServiceServer;
+use super::pb::event_service_server::EventServiceServer;
 use super::pb::issuance_service_server::IssuanceServiceServer;
 use super::pb::review_service_server::ReviewServiceServer;
 use super::pb::voucher_service_server::VoucherServiceServer;
 use super::signed::SignedLayer;
 use super::{DESCRIPTOR, PERMISSIONS};
+use crate::domain::webhook::Reach;
 use crate::service::ask::Asker;
 use crate::service::identity::Identity;
 use crate::service::issue::Issuer;
@@ -57,6 +59,8 @@ pub struct Backend {
     pub signatures: Signatures,
     /// Told when there may be work for the dispatcher.
     pub wake: Arc<Notify>,
+    /// How far receivers of webhooks may be.
+    pub reach: Reach,
     /// Told when streams must end.
     pub stop: CancellationToken,
 }
@@ -84,12 +88,13 @@ pub fn methods() -> impl Iterator<Item = &'static str> {
 }
 
 /// The services whose health a client may ask for, beside "" and the probes'.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     <CampaignServiceServer<Backend> as NamedService>::NAME,
     <IssuanceServiceServer<Backend> as NamedService>::NAME,
     <ReviewServiceServer<Backend> as NamedService>::NAME,
     <AudienceServiceServer<Backend> as NamedService>::NAME,
     <AdminServiceServer<Backend> as NamedService>::NAME,
+    <EventServiceServer<Backend> as NamedService>::NAME,
     <VoucherServiceServer<Backend> as NamedService>::NAME,
 ];
 
@@ -180,6 +185,7 @@ pub async fn serve(
         .add_service(limited!(AudienceServiceServer))
         .add_service(limited!(AdminServiceServer))
         .add_service(limited!(ReviewServiceServer))
+        .add_service(limited!(EventServiceServer))
         .add_service(limited!(VoucherServiceServer))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await?;

@@ -18,3 +18,4 @@ pub mod sampler;
 pub mod signing;
 pub mod sweep;
 pub mod voucher;
+pub mod webhook;

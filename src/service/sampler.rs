@@ -50,6 +50,8 @@ async fn sample(store: &Store, metrics: &Metrics) -> crate::domain::Result<()> {
     metrics.review(count.unsigned_abs(), age(oldest));
     let (count, oldest) = store.approvals_waiting().await?;
     metrics.approvals(count.unsigned_abs(), age(oldest));
+    let (count, oldest) = store.deliveries_waiting().await?;
+    metrics.webhooks_waiting(count.unsigned_abs(), age(oldest));
     let tripped = store.tripped().await?;
     for scope in [Scope::Account, Scope::Campaign] {
         let count = tripped.iter().filter(|row| row.scope == scope).count();

@@ -16,13 +16,14 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Between two looks for nonces that are too old to be used.
 const NONCES_EVERY: Duration = Duration::from_secs(60);
 
-/// Sweeps until told to stop. Several replicas may: each finds what is left.
-pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
+/// Sweeps until told to stop; deliveries that are over are `kept` for so long. Several replicas may: each finds what is left.
+pub async fn run(store: Store, metrics: Metrics, kept: Duration, stop: CancellationToken) {
     let mut purged = clock::monotonic();
     loop {
         while vouchers(&store, &metrics).await && !stop.is_cancelled() {}
         if purged.elapsed() >= NONCES_EVERY {
             nonces(&store).await;
+            while deliveries(&store, kept).await && !stop.is_cancelled() {}
             purged = clock::monotonic();
         }
         tokio::select! {
@@ -59,5 +60,20 @@ async fn nonces(store: &Store) {
         Ok(0) => {}
         Ok(count) => tracing::debug!(count, "old nonces are gone"),
         Err(error) => tracing::debug!(%error, "old nonces could not be taken away"),
+    }
+}
+
+/// Whether there may be more.
+async fn deliveries(store: &Store, kept: Duration) -> bool {
+    let purged = match store.now().await {
+        Ok(now) => store.purge_deliveries(now.minus(kept), MOST).await,
+        Err(error) => Err(error),
+    };
+    match purged {
+        Ok(count) => count >= MOST,
+        Err(error) => {
+            tracing::debug!(%error, "old deliveries could not be taken away");
+            false
+        }
     }
 }

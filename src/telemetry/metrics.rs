@@ -12,6 +12,10 @@
 //! | `hongbao.voucher.remote.open` | `hongbao_voucher_remote_open` | gauge, calls | `state` |
 //! | `hongbao.voucher.remote.oldest_age` | `hongbao_voucher_remote_oldest_age_seconds` | gauge, s | `state` |
 //! | `hongbao.voucher.remote.calls` | `hongbao_voucher_remote_calls_total` | counter, calls | `kind`, `state` |
+//! | `hongbao.event.placed` | `hongbao_event_placed_total` | counter, events | |
+//! | `hongbao.webhook.delivery.duration` | `hongbao_webhook_delivery_duration_seconds` | histogram, s | `outcome` |
+//! | `hongbao.webhook.pending` | `hongbao_webhook_pending` | gauge, deliveries | |
+//! | `hongbao.webhook.oldest_age` | `hongbao_webhook_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
 //! | `hongbao.review.depth` | `hongbao_review_depth` | gauge | |
@@ -93,6 +97,10 @@ struct Inner {
     money_breakers: Gauge<u64>,
     approval_age: Gauge<f64>,
     exchange: Histogram<f64>,
+    events: Counter<u64>,
+    webhook: Histogram<f64>,
+    webhook_pending: Gauge<u64>,
+    webhook_age: Gauge<f64>,
     breaker: Gauge<u64>,
     rate_limited: Counter<u64>,
     quota_waits: Counter<u64>,
@@ -237,6 +245,25 @@ impl Metrics {
         self.0.review_age.record(oldest_age.as_secs_f64(), &[]);
     }
 
+    /// Entries got their places.
+    pub fn events(&self, count: u64) {
+        if count > 0 {
+            self.0.events.add(count, &[]);
+        }
+    }
+
+    /// One try to deliver, by the class of its outcome: one of few.
+    pub fn webhook(&self, outcome: &str, duration: Duration) {
+        let attributes = [KeyValue::new("outcome", outcome.to_owned())];
+        self.0.webhook.record(duration.as_secs_f64(), &attributes);
+    }
+
+    /// How many deliveries wait, and for how long the oldest.
+    pub fn webhooks_waiting(&self, count: u64, oldest_age: Duration) {
+        self.0.webhook_pending.record(count, &[]);
+        self.0.webhook_age.record(oldest_age.as_secs_f64(), &[]);
+    }
+
     /// One request to a provider, by what it proved.
     pub fn provider_exchange(
         &self,
@@ -367,6 +394,27 @@ impl Inner {
                 "hongbao.provider.exchange.duration",
                 "One request to a provider.",
                 call,
+            ),
+            events: counter(
+                meter,
+                "hongbao.event.placed",
+                "Entries of the journal that got their place in a feed.",
+            ),
+            webhook: seconds(
+                meter,
+                "hongbao.webhook.delivery.duration",
+                "One try to deliver an event.",
+                call,
+            ),
+            webhook_pending: gauge(
+                meter,
+                "hongbao.webhook.pending",
+                "Deliveries that are not acknowledged yet.",
+            ),
+            webhook_age: age(
+                meter,
+                "hongbao.webhook.oldest_age",
+                "How long ago the oldest event of them happened.",
             ),
             breaker: gauge(
                 meter,

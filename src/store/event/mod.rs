@@ -11,4 +11,4 @@ mod read;
 
 pub use place::Placed;
 pub(in crate::store) use read::views;
-pub use read::{EventFilter, EventPage, EventView};
+pub use read::{EventFacts, EventFilter, EventPage, EventView};

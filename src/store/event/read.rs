@@ -16,6 +16,7 @@ use super::super::voucher::Access;
 use crate::domain::Result;
 use crate::domain::event::{Aggregate, Types};
 use crate::domain::id::{BatchId, CampaignId, IssuanceId, OrderId, ProductId, ShopId, VoucherId};
+use crate::domain::voucher::voucher_no;
 
 /// Places that one look covers at most, so that a rare type does not make it long.
 const SPAN: i64 = 20_000;
@@ -48,6 +49,73 @@ pub struct EventView {
     pub voucher: Option<voucher::Model>,
     /// The order that did it.
     pub order: Option<voucher_order::Model>,
+}
+
+/// What the subject of an event is called elsewhere; 0 and empty: nothing.
+#[derive(Clone, Debug, Default)]
+pub struct EventFacts {
+    /// The campaign.
+    pub campaign_id: i64,
+    /// The batch of a packet.
+    pub batch_id: i64,
+    /// The product.
+    pub product_id: i64,
+    /// The order that did it.
+    pub order_id: i64,
+    /// The app that asked for it.
+    pub app_id: i64,
+    /// What that app called it.
+    pub request_id: String,
+    /// The recipient.
+    pub recipient_id: i64,
+    /// The caller's id for him.
+    pub uid: String,
+    /// Amount or face value.
+    pub face_fen: i64,
+    /// The merchant order number.
+    pub mch_billno: String,
+    /// What went wrong last.
+    pub last_error: String,
+    /// The voucher's number.
+    pub voucher_no: String,
+}
+
+impl EventView {
+    /// What its subject is called elsewhere.
+    #[must_use]
+    pub fn facts(&self) -> EventFacts {
+        let mut facts = EventFacts {
+            campaign_id: self.row.campaign_id.map_or(0, |id| id.0),
+            product_id: self.row.product_id.map_or(0, |id| id.0),
+            order_id: self.row.order_id.map_or(0, |id| id.0),
+            ..EventFacts::default()
+        };
+        if let Some(order) = &self.order {
+            facts.app_id = order.app_id.0;
+            facts.request_id = order.app_order_id.to_string();
+        }
+        if let Some(voucher) = &self.voucher {
+            facts.recipient_id = voucher.recipient_id.map_or(0, |id| id.0);
+            facts.face_fen = voucher.face_fen.0;
+            facts.voucher_no = voucher_no(voucher.id, voucher.create_time);
+        }
+        if let Some(packet) = &self.packet {
+            facts.batch_id = packet.batch_id.map_or(0, |id| id.0);
+            facts.app_id = packet.app_id.0;
+            facts.request_id = packet.request_id.to_string();
+            facts.recipient_id = packet.recipient_id.map_or(0, |id| id.0);
+            facts.uid = packet
+                .uid
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            facts.face_fen = packet.amount_fen.0;
+            let number = packet.mch_billno.as_ref();
+            facts.mch_billno = number.map(ToString::to_string).unwrap_or_default();
+            facts.last_error = packet.last_error.clone().unwrap_or_default();
+        }
+        facts
+    }
 }
 
 /// A part of a feed.
