@@ -37,7 +37,7 @@ fn services() -> Vec<String> {
         .map(|(path, _)| path.split('/').nth(1).unwrap().to_owned())
         .collect();
     names.dedup();
-    assert_eq!(names.len(), 6, "{names:?}");
+    assert_eq!(names.len(), 7, "{names:?}");
     names
 }
 

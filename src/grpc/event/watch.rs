@@ -33,7 +33,7 @@ pub(super) struct Watching {
     filter: EventFilter,
     after: i64,
     read: VecDeque<pb::WatchEventsResponse>,
-    spoke: Instant,
+    spoke: Option<Instant>,
 }
 
 /// Cursors of a shop's feed fit no other.
@@ -62,7 +62,7 @@ pub(super) async fn start(
         filter,
         after,
         read: VecDeque::new(),
-        spoke: clock::monotonic(),
+        spoke: None,
     })
 }
 
@@ -94,15 +94,16 @@ impl Watching {
     async fn next(&mut self, backend: &Backend) -> Result<pb::WatchEventsResponse> {
         loop {
             if let Some(message) = self.read.pop_front() {
-                self.spoke = clock::monotonic();
+                self.spoke = Some(clock::monotonic());
                 return Ok(message);
             }
             let more = self.read(backend).await?;
             if !self.read.is_empty() {
                 continue;
             }
-            if self.spoke.elapsed() >= BEAT {
-                self.spoke = clock::monotonic();
+            // At first, too: the reader has a cursor then.
+            if self.spoke.is_none_or(|spoke| spoke.elapsed() >= BEAT) {
+                self.spoke = Some(clock::monotonic());
                 return Ok(pb::WatchEventsResponse {
                     event: None,
                     cursor: page::cursor(self.after, &scope(self.shop)),

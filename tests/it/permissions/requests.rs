@@ -17,6 +17,7 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         wx_group_id,
         shop_sub_id,
         approval_id,
+        endpoint_id,
         ref uid,
         ..
     } = things.ours;
@@ -318,6 +319,68 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
         }),
         "ListIssuances" => make!(ListIssuancesRequest { shop_id }),
         "GetBatch" => make!(GetBatchRequest { shop_id, batch_id }),
+        "WatchEvents" => make!(WatchEventsRequest { shop_id }),
+        "ListEvents" => make!(ListEventsRequest { shop_id }),
+        "CreateWebhookEndpoint" => make!(CreateWebhookEndpointRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            url: "https://example.com/hook".into()
+        }),
+        "GetWebhookEndpoint" => make!(GetWebhookEndpointRequest {
+            shop_id,
+            endpoint_id
+        }),
+        "ListWebhookEndpoints" => make!(ListWebhookEndpointsRequest { shop_id }),
+        "UpdateWebhookEndpoint" => {
+            let update_mask = Some(prost_types::FieldMask {
+                paths: vec!["types".into()],
+            });
+            make!(UpdateWebhookEndpointRequest {
+                request_id,
+                validate_only,
+                shop_id,
+                endpoint_id,
+                update_mask
+            })
+        }
+        "DeleteWebhookEndpoint" => make!(DeleteWebhookEndpointRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            endpoint_id
+        }),
+        "RotateWebhookSecret" => make!(RotateWebhookSecretRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            endpoint_id
+        }),
+        "PingWebhookEndpoint" => make!(PingWebhookEndpointRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            endpoint_id
+        }),
+        "ListWebhookDeliveries" => make!(ListWebhookDeliveriesRequest {
+            shop_id,
+            endpoint_id
+        }),
+        "RedeliverWebhooks" => make!(RedeliverWebhooksRequest {
+            request_id,
+            validate_only,
+            shop_id,
+            endpoint_id,
+            what: Some(pb::redeliver_webhooks_request::What::Range(
+                pb::EventRange {
+                    start_time: None,
+                    end_time: Some(prost_types::Timestamp {
+                        seconds: 1,
+                        nanos: 0
+                    }),
+                }
+            ))
+        }),
         "WatchBatch" => make!(WatchBatchRequest { shop_id, batch_id }),
         _ => super::vouchers::good(name, things)
             .unwrap_or_else(|| panic!("{name} is new: give it a good request here")),

@@ -27,6 +27,7 @@ pub(super) struct Own {
     pub(super) wx_group_id: i64,
     pub(super) shop_sub_id: i64,
     pub(super) approval_id: i64,
+    pub(super) endpoint_id: i64,
 }
 
 /// Whether a permission speaks of the whole installation.
@@ -93,6 +94,8 @@ impl Things {
             without.insert(*name, make_app(&client, vec![rest]).await);
         }
         let here = || Shops::Only(vec![ShopId(SHOP)]);
+        let looks = app.person_in("sees", &[Role::Viewer], here()).await;
+        let runs = app.person_in("runs", &[Role::Operator], here()).await;
         let people = BTreeMap::from([
             (
                 "ResumeAll",
@@ -116,6 +119,14 @@ impl Things {
                 "GetVoucherOrder",
                 app.person_in("looks", &[Role::Viewer], here()).await,
             ),
+            // Endpoints are their app's, and these apps have none.
+            ("GetWebhookEndpoint", looks.clone()),
+            ("ListWebhookDeliveries", looks),
+            ("UpdateWebhookEndpoint", runs.clone()),
+            ("DeleteWebhookEndpoint", runs.clone()),
+            ("RotateWebhookSecret", runs.clone()),
+            ("PingWebhookEndpoint", runs.clone()),
+            ("RedeliverWebhooks", runs),
             (
                 "ListVoucherExchanges",
                 app.person_in("listens", &[Role::Reviewer], here()).await,
@@ -179,6 +190,7 @@ impl Things {
             ("wx_group_ids", self.theirs.wx_group_id.to_string()),
             ("shop_sub_id", self.theirs.shop_sub_id.to_string()),
             ("approval_id", self.theirs.approval_id.to_string()),
+            ("endpoint_id", self.theirs.endpoint_id.to_string()),
         ]
     }
 
@@ -291,7 +303,16 @@ async fn own(client: &Client, shop_id: i64, account_id: i64, appid: &str) -> Own
         ..Default::default()
     };
     let waits = client.campaigns().fund_campaign(fund).await.unwrap_err();
+    let endpoint = pb::CreateWebhookEndpointRequest {
+        shop_id,
+        request_id: client.fresh(),
+        url: "https://example.com/hook".into(),
+        ..Default::default()
+    };
+    let endpoint = client.events().create_webhook_endpoint(endpoint).await;
+    let endpoint = endpoint.unwrap().into_inner().endpoint.unwrap();
     Own {
+        endpoint_id: endpoint.endpoint_id,
         approval_id: fact(&waits, "approval_id").parse().unwrap(),
         wx_group_id,
         shop_sub_id,

@@ -219,6 +219,9 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
     config.clock.scale = options.time_scale;
     config.dispatcher.enabled = options.dispatcher;
     config.dispatcher.poll_ms = 20;
+    config.webhooks.enabled = options.dispatcher;
+    config.webhooks.allow_loopback = true;
+    config.webhooks.timeout_ms = 1_000;
     config.provider.total_timeout_ms = options.provider_timeout_ms;
     config.rate_limit.per_app_per_second = options.calls_per_second.try_into().unwrap();
     config.rate_limit.burst = options.calls_per_second.try_into().unwrap();

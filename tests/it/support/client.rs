@@ -7,6 +7,7 @@ use hongbao::grpc::pb;
 use hongbao::grpc::pb::admin_service_client::AdminServiceClient;
 use hongbao::grpc::pb::audience_service_client::AudienceServiceClient;
 use hongbao::grpc::pb::campaign_service_client::CampaignServiceClient;
+use hongbao::grpc::pb::event_service_client::EventServiceClient;
 use hongbao::grpc::pb::issuance_service_client::IssuanceServiceClient;
 use hongbao::grpc::pb::review_service_client::ReviewServiceClient;
 use hongbao::grpc::pb::voucher_service_client::VoucherServiceClient;
@@ -78,6 +79,10 @@ impl Client {
 
     pub fn campaigns(&self) -> CampaignServiceClient<Authorized> {
         CampaignServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn events(&self) -> EventServiceClient<Authorized> {
+        EventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn issuances(&self) -> IssuanceServiceClient<Authorized> {
