@@ -52,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use books::{Books, BooksBroken, BooksError, Payment, State, Totals};
 pub use certs::{CertFiles, CertsError, make_certs};
-pub use chaos::{Call, FaultTable, FaultTableError};
+pub use chaos::{Call, FaultTable, FaultTableError, Strike};
 pub use config::{Config, Limits, Merchant, TlsFiles};
 pub use fault::{Fault, Spec};
 pub use map::{MapBook, MapCall, MapConfig, MapFault, MapFaults, MapProduct, MapSpend, MapVoucher};
