@@ -174,7 +174,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         hold: config.hold,
         stop: stop.clone(),
     };
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(server::serve(listener, provider)),
         tokio::spawn(serve_admin(
             admin_listener,
@@ -182,8 +182,11 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
             stop.clone(),
         )),
         tokio::spawn(tick(Arc::clone(&engine), stop.clone())),
-        tokio::spawn(open::courier::work(Arc::clone(&engine), stop.clone())),
     ];
+    if engine.open.is_some() {
+        let work = open::courier::work(Arc::clone(&engine), stop.clone());
+        tasks.push(tokio::spawn(work));
+    }
     Ok(Simulator {
         addr,
         admin_addr,

@@ -17,6 +17,8 @@ mod post;
 mod reply;
 mod request;
 mod sign;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -375,21 +377,5 @@ fn garble(decided: Decided) -> (String, Wire) {
         Answer::Html502 => cut("HTTP 502", Wire::Html502),
         Answer::Garbage => cut("garbage", Wire::Garbage),
         Answer::Huge => cut("2 MiB", Wire::Huge),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_nonce_is_new_once_and_forgotten_when_its_request_is_too_old() {
-        let mut nonces = Nonces::default();
-        assert!(nonces.is_new("a", 0, 100));
-        assert!(!nonces.is_new("a", 200, 100));
-        assert!(nonces.is_new("b", 200, 100));
-        assert!(nonces.is_new("a", 201, 100));
-        assert!(!nonces.is_new("b", 400, 100));
-        assert_eq!(nonces.known.len(), nonces.by_time.len());
     }
 }

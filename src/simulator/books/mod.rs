@@ -205,6 +205,11 @@ impl Books {
         let ((), _receipt) = self.change(|_| ());
     }
 
+    /// Resolves once everything that has been decided so far is on disk.
+    pub(super) fn flush(&self) -> Receipt {
+        self.lock().log.flush()
+    }
+
     /// Decides and records under one lock, so that the order of decisions is the order of lines.
     /// The result may be acted upon only after the receipt says that the lines are on disk.
     pub(super) fn change<T>(&self, decide: impl FnOnce(&mut Change<'_>) -> T) -> (T, Receipt) {

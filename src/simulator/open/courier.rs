@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::books::{Change, Entry};
+use super::super::books::Entry;
 use super::super::clock;
 use super::super::draw;
 use super::super::engine::Engine;
@@ -43,7 +43,12 @@ pub(in super::super) async fn work(engine: Arc<Engine>, stop: CancellationToken)
     let mut tries = JoinSet::new();
     let mut under_way = HashSet::new();
     while !stop.is_cancelled() {
-        for errand in due(&engine, &under_way) {
+        let errands = due(&engine, &under_way);
+        // What a callback reports is on disk before it leaves, as with a reply.
+        if !errands.is_empty() && engine.books.flush().on_disk().await.is_err() {
+            break;
+        }
+        for errand in errands {
             under_way.insert(errand.key.clone());
             tries.spawn(carry(Arc::clone(&engine), errand));
         }
@@ -60,28 +65,46 @@ pub(in super::super) async fn work(engine: Arc<Engine>, stop: CancellationToken)
     tries.shutdown().await;
 }
 
+/// What is to be tried now. Only a repetition may overlap with another callback of its order;
+/// otherwise a fast clock would make every sequence a race.
 fn due(engine: &Engine, under_way: &HashSet<Key>) -> Vec<Errand> {
     let Some(platform) = &engine.open else {
         return Vec::new();
     };
-    let free = AT_ONCE.saturating_sub(under_way.len());
     let (errands, _receipt) = engine.books.change(|change| {
         let shelf = &change.ledger.open;
-        let keys = shelf.calls_due(change.now_ms);
-        keys.filter(|key| !under_way.contains(key))
-            .take(free)
-            .filter_map(|key| errand(platform, change, key))
-            .collect()
+        let mut busy = under_way.clone();
+        let mut errands = Vec::new();
+        for key in shelf.calls_due(change.now_ms) {
+            if busy.len() >= AT_ONCE {
+                break;
+            }
+            let Some((order, call, tries)) = shelf.call(&key) else {
+                continue;
+            };
+            let overlaps = call.kind == OpenCallbackKind::Again;
+            let waits = !overlaps && busy.iter().any(|(biz_code, _)| *biz_code == key.0);
+            if waits || busy.contains(&key) {
+                continue;
+            }
+            busy.insert(key.clone());
+            errands.extend(errand(platform, change.now_ms, key, (order, call, tries)));
+        }
+        errands
     });
     errands
 }
 
 /// What is sent is fixed by the order, but for nonce and timestamp, which are new with each try.
-fn errand(platform: &Platform, change: &Change<'_>, key: Key) -> Option<Errand> {
-    let (order, call, tries) = change.ledger.open.call(&key)?;
+fn errand(
+    platform: &Platform,
+    now_ms: i64,
+    key: Key,
+    (order, call, tries): (&Order, Call, u32),
+) -> Option<Errand> {
     let url = order.accepted.callback_url.clone()?;
     let body = body(platform, order, call);
-    let time_ms = platform.time_at(change.now_ms);
+    let time_ms = platform.time_at(now_ms);
     let age_ms = match call.kind {
         OpenCallbackKind::Stale => platform.window_ms().saturating_mul(STALE_WINDOWS),
         OpenCallbackKind::Right

@@ -34,7 +34,7 @@ impl Ended {
     }
 
     fn with(status: u16, body: &[u8]) -> Self {
-        let said = std::str::from_utf8(body).is_ok_and(|body| is_success(body));
+        let said = std::str::from_utf8(body).is_ok_and(is_success);
         let word = if said { SUCCESS } else { "other" };
         Self {
             answer: format!("{status} {word}"),

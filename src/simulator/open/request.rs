@@ -240,8 +240,8 @@ impl Send {
             Refusal::parameter("spec", "is no amount of yuan with two decimals at most")
         })?;
         let mobile = members.free("mobile", TEXT_MAX)?;
-        let digits = mobile.bytes().all(|byte| byte.is_ascii_digit());
-        if !mobile.is_empty() && !(digits && mobile.len() == 11) {
+        let is_mobile = mobile.len() == 11 && mobile.bytes().all(|byte| byte.is_ascii_digit());
+        if !mobile.is_empty() && !is_mobile {
             return Err(Refusal::parameter("mobile", "is not 11 digits"));
         }
         let callback_url = members.free("callbackUrl", URL_MAX)?;

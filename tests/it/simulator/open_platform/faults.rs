@@ -131,11 +131,20 @@ async fn replies_lie_in_one_thing_at_a_time() {
         json!(1.01)
     );
     assert_eq!(platform.info("SLOPPY").await["data"]["settlementPrice"], 1);
-    // Five simulated minutes are 0.3 s.
-    order("NOT_FOUND_LAG").await;
-    assert_eq!(platform.info("NOT_FOUND_LAG").await["status"], 7);
-    tokio::time::sleep(std::time::Duration::from_millis(350)).await;
-    assert_eq!(platform.info("NOT_FOUND_LAG").await["status"], 0);
+}
+
+#[tokio::test]
+async fn an_order_may_be_unknown_for_a_while() {
+    let platform = Platform::start(open(), 300).await;
+    assert_eq!(
+        platform.order("b1", "oSIM-NOT_FOUND_LAG-1").await["status"],
+        0
+    );
+    assert_eq!(platform.info("b1").await["status"], 7);
+    assert_eq!(platform.order("b1", "oAlice").await["status"], 8);
+    // Five simulated minutes are a second.
+    tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
+    assert_eq!(platform.info("b1").await["data"]["status"], 2);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn money_is_exact_decimal_text() {
 
 #[tokio::test]
 async fn an_order_is_stored_then_processed_then_paid_once() {
-    let platform = Platform::start(open(), 20).await;
+    let platform = Platform::start(open(), 5).await;
     assert_eq!(platform.order("b1", "oAlice").await["status"], 0);
     let seen = platform.until_final("b1").await;
     assert!(seen.is_sorted() && seen.len() > 1, "{seen:?}");
