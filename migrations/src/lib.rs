@@ -13,6 +13,7 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 mod m20261125_000001_foundation;
 mod m20261126_000002_rules;
 mod m20261128_000003_vouchers;
+mod m20261129_000004_remote_outcome;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000001_foundation::Migration),
             Box::new(m20261126_000002_rules::Migration),
             Box::new(m20261128_000003_vouchers::Migration),
+            Box::new(m20261129_000004_remote_outcome::Migration),
         ]
     }
 }

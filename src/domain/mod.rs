@@ -39,6 +39,7 @@ pub mod stop;
 pub mod text;
 pub mod time;
 pub mod voucher;
+pub mod webhook;
 
 pub use error::{Error, Reason, Result};
 pub use money::Fen;

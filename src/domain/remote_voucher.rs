@@ -249,6 +249,51 @@ pub enum TurnOutcome {
     },
 }
 
+/// What an outcome proved, as a short stable word for people: `DONE`, a code, or a cause.
+pub trait Word {
+    /// The word.
+    fn word(&self) -> String;
+}
+
+impl Word for GiveOutcome {
+    fn word(&self) -> String {
+        match self {
+            Self::Given { .. } => DONE.to_owned(),
+            Self::Rejected(no) => no.code.clone(),
+            Self::Unknown(cause) => cause.code(),
+            Self::Mismatch { field } => mismatch(field),
+        }
+    }
+}
+
+impl Word for ListOutcome {
+    fn word(&self) -> String {
+        match self {
+            Self::Listed(page) => format!("LISTED_{}", page.vouchers.len()),
+            Self::Rejected(no) => no.code.clone(),
+            Self::Unknown(cause) => cause.code(),
+            Self::Mismatch { field } => mismatch(field),
+        }
+    }
+}
+
+impl Word for TurnOutcome {
+    fn word(&self) -> String {
+        match self {
+            Self::Done { .. } => DONE.to_owned(),
+            Self::Rejected(no) => no.code.clone(),
+            Self::Unknown(cause) => cause.code(),
+            Self::Mismatch { field } => mismatch(field),
+        }
+    }
+}
+
+const DONE: &str = "DONE";
+
+fn mismatch(field: &str) -> String {
+    format!("MISMATCH_{field}")
+}
+
 /// How long doubt may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {

@@ -13,7 +13,7 @@ use super::pb;
 use crate::domain::error::Violation;
 use crate::domain::id::BranchId;
 use crate::domain::search::{KEYWORD_MAX, Keyword};
-use crate::domain::text::{Scene, TEXT_BOUNDS, Texts, Uid, has_hidden};
+use crate::domain::text::{Mobile, Scene, TEXT_BOUNDS, Texts, Uid, has_hidden};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 
 /// Collects what is wrong with a request.
@@ -137,6 +137,12 @@ impl Fields {
     pub fn uid(&mut self, raw: &str, path: &str) -> Option<Uid> {
         let rule = "1 to 64 printable ASCII characters without blanks";
         self.name(raw, path, Uid::parse, Reason::IdInvalid, rule)
+    }
+
+    /// A person's mobile number.
+    pub fn mobile(&mut self, raw: &str, path: &str) -> Option<Mobile> {
+        let rule = "an 11-digit Chinese mobile number that begins with 13 to 19; +86 in front is taken off, nothing else";
+        self.name(raw, path, Mobile::parse, Reason::MobileInvalid, rule)
     }
 
     /// A branch; 0 is the head office.

@@ -7,11 +7,13 @@
 //! otherwise: a time-out taken for a refusal is a second payment.
 //!
 //! A new protocol is one file, and one line in [`codec`]. A platform that gives vouchers
-//! instead of paying packets has a door of another shape: [`VoucherPlatform`].
+//! instead of paying packets has a door of another shape: [`VoucherPlatform`]. Receivers of
+//! webhooks are no providers, but strangers: [`ReceiverDoor`] has an HTTP client of its own.
 
 mod client;
 mod credential;
 pub mod map;
+mod receiver;
 mod tls;
 mod voucher;
 mod wechat_pay_v2;
@@ -35,6 +37,7 @@ use client::{Client, Endpoint, Failure};
 
 pub use client::Timeouts;
 pub use credential::{ApiKey, Credential, Identity};
+pub use receiver::{Delivered, Looking, Lookup, ReceiverDoor, ReceiverOptions};
 pub use tls::{check_identity, install_crypto};
 pub use voucher::VoucherPlatform;
 

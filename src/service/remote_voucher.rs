@@ -17,7 +17,7 @@ mod told;
 mod work;
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::domain::outcome::Cause;
@@ -38,6 +38,9 @@ use told::{refusal_of_give, refusal_of_turn};
 /// Another gift of the same person and product is under way here.
 const PAIR_BUSY: &str = "PAIR_BUSY";
 
+/// The platform's answer to a spend was lost, and with it the number that an undo names.
+const NUMBER_LOST: &str = "NUMBER_LOST";
+
 /// Everything that was said in one exchange, for the record.
 #[derive(Clone)]
 pub struct Spoken {
@@ -51,6 +54,10 @@ pub struct Spoken {
     pub http_status: Option<u16>,
     /// How long it took.
     pub duration: Duration,
+    /// When it was over, by the monotonic clock.
+    pub ended: Instant,
+    /// What it proved, in a word.
+    pub outcome: String,
 }
 
 impl std::fmt::Debug for Spoken {
@@ -235,11 +242,13 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
                 products,
             },
             now,
+            nameless: false,
         };
         self.turn(frame, keep, self.platform.spend(spend)).await
     }
 
-    /// Undoes spends of these vouchers, all or none, once.
+    /// Undoes spends of these vouchers, all or none, once. What somebody has undone there
+    /// already is done; without the platform's number of a spend nothing more can be asked.
     ///
     /// # Errors
     /// Those of `keep`; nothing was sent then.
@@ -258,6 +267,7 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
                 products: spent.products,
             },
             now,
+            nameless: undo.orders.is_empty(),
         };
         self.turn(frame, keep, self.platform.undo(undo)).await
     }
@@ -299,6 +309,14 @@ impl<'a, P: VoucherPlatform> Vouchers<'a, P> {
                 return Ok(Told::new(fate, spoken));
             }
         };
+        if turn == Turn::Undo && unfit(Turn::Spend, ids, &before).is_empty() {
+            let fate = TurnFate::Done { orders: Vec::new() };
+            return Ok(Told::new(fate, spoken));
+        }
+        if frame.nameless {
+            let fate = not(NotSent::Refused(NUMBER_LOST.to_owned()));
+            return Ok(Told::new(fate, spoken));
+        }
         if !unfit(turn, ids, &before).is_empty() {
             let fate = not(NotSent::Unfit);
             return Ok(Told::new(fate, spoken));
@@ -340,4 +358,6 @@ struct Frame<'a> {
     vouchers: &'a [RemoteId],
     whose: Whose<'a>,
     now: Timestamp,
+    /// Whether the platform's number of what is to be turned was lost.
+    nameless: bool,
 }

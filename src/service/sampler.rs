@@ -41,11 +41,11 @@ async fn sample(store: &Store, metrics: &Metrics) -> crate::domain::Result<()> {
         let (count, oldest) = (open.count.unsigned_abs(), seconds(open.oldest_secs));
         metrics.open(open.of.name(), count, oldest);
     }
-    for (state, count) in store.remote_open().await? {
-        metrics.remote_open(state.name(), count.unsigned_abs());
-    }
     let now = store.now().await?;
     let age = |since: Option<Timestamp>| since.map_or(Duration::ZERO, |at| now.since(at));
+    for (state, count, oldest) in store.remote_open().await? {
+        metrics.remote_open(state.name(), count.unsigned_abs(), age(oldest));
+    }
     let (count, oldest) = store.reviews_waiting().await?;
     metrics.review(count.unsigned_abs(), age(oldest));
     let (count, oldest) = store.approvals_waiting().await?;

@@ -8,6 +8,8 @@
 pub mod call;
 pub mod map;
 pub mod md5_hex;
+pub mod open_platform;
 pub mod private;
 pub mod rsa;
+pub mod webhook;
 pub mod wechat_v2;

@@ -10,6 +10,7 @@
 //! | `hongbao.voucher.changes` | `hongbao_voucher_changes_total` | counter, vouchers | `state` |
 //! | `hongbao.voucher.amount.fen` | `hongbao_voucher_amount_fen_total` | counter, fen | `state` |
 //! | `hongbao.voucher.remote.open` | `hongbao_voucher_remote_open` | gauge, calls | `state` |
+//! | `hongbao.voucher.remote.oldest_age` | `hongbao_voucher_remote_oldest_age_seconds` | gauge, s | `state` |
 //! | `hongbao.voucher.remote.calls` | `hongbao_voucher_remote_calls_total` | counter, calls | `kind`, `state` |
 //! | `hongbao.queue.depth` | `hongbao_queue_depth` | gauge | `job` |
 //! | `hongbao.queue.oldest_age` | `hongbao_queue_oldest_age_seconds` | gauge, s | `job` |
@@ -81,6 +82,7 @@ struct Inner {
     voucher_amount: Counter<u64>,
     remote_calls: Counter<u64>,
     remote_open: Gauge<u64>,
+    remote_age: Gauge<f64>,
     open: Gauge<u64>,
     open_age: Gauge<f64>,
     queue_depth: Gauge<u64>,
@@ -190,10 +192,13 @@ impl Metrics {
         self.0.remote_calls.add(1, &attributes);
     }
 
-    /// How many calls to platforms are in a state that has not ended.
-    pub fn remote_open(&self, state: &'static str, count: u64) {
+    /// How many calls to platforms are in a state that has not ended, and how old the oldest is.
+    pub fn remote_open(&self, state: &'static str, count: u64, oldest_age: Duration) {
         let attributes = [KeyValue::new("state", state)];
         self.0.remote_open.record(count, &attributes);
+        self.0
+            .remote_age
+            .record(oldest_age.as_secs_f64(), &attributes);
     }
 
     /// How many packets are in a state that has not ended, and since when the oldest is.
@@ -326,6 +331,11 @@ impl Inner {
                 meter,
                 "hongbao.voucher.remote.open",
                 "Calls to platforms where vouchers live, in states that have not ended.",
+            ),
+            remote_age: age(
+                meter,
+                "hongbao.voucher.remote.oldest_age",
+                "How old the oldest call to a platform is in such a state.",
             ),
             review_depth: gauge(
                 meter,

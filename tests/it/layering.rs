@@ -168,8 +168,14 @@ fn home_of(path: &Named) -> Option<Home> {
             "tonic::Status lives in src/grpc: everybody else has an error of its own",
         ),
         "reqwest" => home(
-            &["src/provider/client.rs"],
-            "reqwest lives in src/provider/client.rs: the one place that knows what a transport error proves",
+            // The door to receivers has a client of its own: there any host and no harm, not a few hosts and proof.
+            &[
+                "src/provider/client.rs",
+                "src/provider/receiver.rs",
+                "src/provider/receiver",
+            ],
+            "reqwest lives in src/provider/client.rs, which knows what a transport error proves, and in receiver.rs, \
+             which keeps strangers out of the network",
         ),
         "roxmltree" => home(
             &["src/provider", "src/simulator", "src/simulator.rs"],
@@ -295,6 +301,7 @@ src/http/mod.rs | use tonic::{Request, Status}; | `tonic::Status`
 src/service/mod.rs | tonic::include_proto!("hongbao.v1"); | `tonic::include_proto`
 src/provider/wechat_v2.rs | use reqwest::Client; | reqwest lives in src/provider/client.rs
 src/app.rs | use reqwest; | reqwest lives in
+src/service/deliver.rs | reqwest::get(url) | receiver.rs, which keeps strangers out
 src/http/legacy/shop.rs | roxmltree::Document::parse(x) | XML is read in src/provider
 src/service/sync.rs | let t = std::time::Instant::now(); | the time is read only in src/clock.rs
 src/service/sync.rs | let t = Utc::now(); | the time is read only
@@ -328,6 +335,7 @@ src/store/mod.rs | use sea_orm::{EntityTrait, Statement}; migrations::Migrator::
 src/domain/state.rs | use sea_orm::{DeriveActiveEnum, EnumIter};⏎#[sea_orm(rs_type = "String")] enum S {}
 src/domain/id.rs | #[derive(sea_orm::DeriveValueType)] struct Id(i64);
 src/provider/client.rs | let c = reqwest::Client::builder();
+src/provider/receiver.rs | use reqwest::dns::Resolve;
 src/provider/wechat_v2.rs | use super::client; use crate::{signing, domain}; roxmltree::Document::parse(x);
 src/simulator/mod.rs | use crate::signing; let t = Instant::now();
 src/clock.rs | SystemTime::now()

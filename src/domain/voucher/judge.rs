@@ -124,11 +124,13 @@ pub fn judge(slip: &Slip, asked: Option<Fen>, now: Timestamp) -> Result<Fen, Cau
 #[must_use]
 pub fn unusable(name: &str, id: Option<VoucherId>, cause: Cause) -> Error {
     let text = format!("voucher {name}: {}; nothing was done", cause.words());
-    let error = Error::new(Reason::VoucherNotUsable, text).fact("cause", cause.name());
+    let mut error = Error::new(Reason::VoucherNotUsable, text).fact("cause", cause.name());
+    // What the caller called it; a code has no name.
+    if !name.contains(' ') {
+        error = error.fact("voucher", name);
+    }
     match id.filter(|_| cause != Cause::NotFound) {
         Some(id) => error.fact("voucher_id", id),
-        // What the caller called it; a code has no name.
-        None if !name.contains(' ') => error.fact("voucher", name),
         None => error,
     }
 }

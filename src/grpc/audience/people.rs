@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Fields, pb};
 use crate::domain::Reason;
-use crate::domain::text::{Appid, Mobile, Openid};
+use crate::domain::text::{Appid, Openid};
 use crate::store::audience::Person;
 
 /// Recipients of one call at most.
@@ -77,17 +77,7 @@ pub(super) fn parse_person(
     let nickname = fields.text(&raw.nickname, &format!("{path}.nickname"), NICKNAME_MAX);
     let mobile = match raw.mobile.as_str() {
         "" => Some(None),
-        mobile => {
-            let rule = "must be an 11-digit Chinese mobile number, with or without +86";
-            fields
-                .take(
-                    Mobile::parse(mobile),
-                    &format!("{path}.mobile"),
-                    Reason::MobileInvalid,
-                    rule,
-                )
-                .map(Some)
-        }
+        mobile => fields.mobile(mobile, &format!("{path}.mobile")).map(Some),
     };
     if raw.openids.len() > OPENIDS_MAX {
         fields.bad(

@@ -286,6 +286,17 @@ impl VoucherService for Backend {
             .map_err(status::status)
     }
 
+    async fn list_voucher_exchanges(
+        &self,
+        request: Request<pb::ListVoucherExchangesRequest>,
+    ) -> Result<Response<pb::ListVoucherExchangesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        remote::words(self, &caller, &request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
     async fn list_voucher_orders(
         &self,
         request: Request<pb::ListVoucherOrdersRequest>,

@@ -2,7 +2,7 @@
 
 use super::{Fields, convert, pb};
 use crate::domain::id::{OrderId, RecipientId, VoucherId};
-use crate::domain::text::{Code, Mobile};
+use crate::domain::text::Code;
 use crate::domain::voucher::{
     DAYS_MAX, FACE_MAX, PER_ORDER_MAX, UNDO_MAX, Validity, VoucherCode, parse_voucher_no,
 };
@@ -37,10 +37,7 @@ impl Fields {
         match raw.and_then(|owner| owner.owner.as_ref()) {
             None => Some(None),
             Some(O::Mobile(raw)) => {
-                let path = format!("{path}.mobile");
-                let rule =
-                    "an 11-digit Chinese mobile number; +86 in front is taken off, nothing else";
-                let mobile = self.name(raw, &path, Mobile::parse, Reason::MobileInvalid, rule);
+                let mobile = self.mobile(raw, &format!("{path}.mobile"));
                 mobile.map(|mobile| Some(Owner::Mobile(mobile)))
             }
             Some(O::Uid(raw)) => {

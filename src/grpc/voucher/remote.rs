@@ -6,10 +6,12 @@ use crate::domain::remote_voucher::RemoteId;
 use crate::domain::text::OrderNo;
 use crate::domain::{Reason, Result};
 use crate::store::entity::remote_exchange;
-use crate::store::voucher::{Access, Closing, OrderFilter, OrderView, RemoteCall};
+use crate::store::voucher::{Access, Closing, OrderFilter, OrderView, RemoteCall, RemoteWords};
 
 /// Numbers that a platform may have given one order.
 const NUMBERS_MAX: usize = 50;
+/// Exchanges that are shown.
+const EXCHANGES_MAX: u64 = 200;
 /// Calls of one order at most.
 const LINES_MAX: i64 = 1_000_000;
 
@@ -126,6 +128,29 @@ impl Fields {
     }
 }
 
+pub(super) async fn words(
+    backend: &Backend,
+    caller: &Caller,
+    r: &pb::ListVoucherExchangesRequest,
+) -> Result<pb::ListVoucherExchangesResponse> {
+    let shop = caller.shop(r.shop_id)?;
+    let mut fields = Fields::default();
+    let by = fields.order(r.order.as_ref());
+    let by = fields.finish(by)?;
+    let access = Access::of(&caller.principal);
+    let found = backend.store.remote_words(shop, access, &by, EXCHANGES_MAX);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let render = |words: RemoteWords| pb::VoucherExchange {
+        line: words.row.line,
+        exchange: Some(exchange(&words.row)),
+        request: text(&words.request),
+        response: words.response.as_deref().map(text).unwrap_or_default(),
+    };
+    Ok(pb::ListVoucherExchangesResponse {
+        exchanges: found.await?.into_iter().map(render).collect(),
+    })
+}
+
 /// A call on the wire.
 pub(super) fn call(of: &RemoteCall) -> pb::RemoteCall {
     let row = &of.row;
@@ -139,6 +164,7 @@ pub(super) fn call(of: &RemoteCall) -> pb::RemoteCall {
         due_time: convert::optional_time(row.due_time),
         tries: row.tries,
         exchanges: of.exchanges.iter().map(exchange).collect(),
+        answer: of.answer().unwrap_or_default().to_owned(),
     }
 }
 
@@ -148,6 +174,7 @@ fn exchange(row: &remote_exchange::Model) -> pb::RemoteExchange {
         http_status: row.http_status.unwrap_or(0),
         duration_ms: row.duration_ms,
         late: row.late,
+        outcome: row.outcome.clone(),
         create_time: convert::time(row.create_time),
     }
 }

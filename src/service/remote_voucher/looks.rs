@@ -1,8 +1,9 @@
 //! Reading a whole list, page by page, or admitting that it could not be read.
 
 use super::{RemoteVoucher, Spoken};
+use crate::clock;
 use crate::domain::outcome::Rejection;
-use crate::domain::remote_voucher::{ListOutcome, Page, PageQuery, Pair, RemoteId};
+use crate::domain::remote_voucher::{ListOutcome, Page, PageQuery, Pair, RemoteId, Word};
 use crate::domain::text::Mobile;
 use crate::provider::{Said, VoucherPlatform};
 
@@ -122,12 +123,14 @@ fn repeats(vouchers: &[RemoteVoucher]) -> bool {
 }
 
 /// An exchange as it is recorded.
-pub(super) fn spoken<T>(said: Said<T>) -> Spoken {
+pub(super) fn spoken<T: Word>(said: Said<T>) -> Spoken {
     Spoken {
         call: said.call,
         request: said.request,
         response: said.response,
         http_status: said.http_status,
         duration: said.duration,
+        ended: clock::monotonic(),
+        outcome: said.outcome.word(),
     }
 }

@@ -1,6 +1,7 @@
 //! From rows to calls, and from what was told to what is written down.
 
 use super::{PAIR_BUSY, Spent, Spoken, Told};
+use crate::clock::Clock;
 use crate::domain::outcome::{Rejection, RejectionKind};
 use crate::domain::remote_voucher::{
     Fate, Give, GiveOutcome, NotSent, Pair, RemoteId, Spend, StepUp as RemoteStepUp, Turn,
@@ -10,7 +11,7 @@ use crate::domain::text::Mobile;
 use crate::domain::voucher::StepUp;
 use crate::domain::{Error, Result};
 use crate::store::settle::Exchange;
-use crate::store::voucher::{Asked, RemoteFate, RemoteWork};
+use crate::store::voucher::{Asked, RemoteFate, RemoteSaid, RemoteWork};
 
 /// A claimed call as the platform's door takes it.
 pub(super) enum Asks {
@@ -233,13 +234,18 @@ pub(super) fn refused(code: Option<&str>) -> Option<Rejection> {
     })
 }
 
-/// An exchange as it is recorded.
-pub(super) fn exchange(spoken: Spoken) -> Exchange {
-    Exchange {
-        call: spoken.call,
-        request: spoken.request,
-        response: spoken.response,
-        http_status: spoken.http_status,
-        duration_ms: i64::try_from(spoken.duration.as_millis()).unwrap_or(i64::MAX),
+/// An exchange as it is recorded, by the service's clock.
+pub(super) fn said(spoken: Spoken, clock: &Clock) -> RemoteSaid {
+    let ago = spoken.ended.elapsed().saturating_add(spoken.duration);
+    RemoteSaid {
+        outcome: spoken.outcome,
+        ago: clock.stretched(ago),
+        exchange: Exchange {
+            call: spoken.call,
+            request: spoken.request,
+            response: spoken.response,
+            http_status: spoken.http_status,
+            duration_ms: i64::try_from(spoken.duration.as_millis()).unwrap_or(i64::MAX),
+        },
     }
 }

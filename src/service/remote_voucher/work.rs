@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::told::{Asks, Proven, exchange, refused};
+use super::told::{Asks, Proven, refused, said};
 use super::{Doubt, Pairs, Spent, Vouchers, lost};
 use crate::clock;
 use crate::domain::id::AccountId;
@@ -163,7 +163,11 @@ impl Worker {
             fence,
             fate: proven.fate,
             refusal: proven.refusal,
-            spoken: proven.spoken.into_iter().map(exchange).collect(),
+            spoken: proven
+                .spoken
+                .into_iter()
+                .map(|spoken| said(spoken, &self.store.clock()))
+                .collect(),
         };
         self.settle(settlement).await;
     }

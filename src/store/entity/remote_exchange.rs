@@ -24,11 +24,13 @@ pub struct Model {
     pub response_cipher: Option<Vec<u8>>,
     /// The HTTP status, if one came.
     pub http_status: Option<i32>,
+    /// What it proved, in a word; empty in rows from before it was kept.
+    pub outcome: String,
     /// Whether it came after its claim was over.
     pub late: bool,
     /// How long it took.
     pub duration_ms: i64,
-    /// When it was written down.
+    /// When it began.
     pub create_time: Timestamp,
 }
 

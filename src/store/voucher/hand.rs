@@ -12,7 +12,7 @@ use super::super::tx::{Fault, Tx};
 use super::access::{May, not_allowed};
 use super::desk::{Desk, Happening};
 use super::owner::People;
-use super::unit::refused;
+use super::unit::{in_the_way, refused};
 use super::{Access, VoucherView};
 use crate::domain::id::{ShopId, VoucherId};
 use crate::domain::ledger::Posting;
@@ -163,7 +163,7 @@ impl Tx {
                 return Err(not_allowed(product.id, May::Own).into());
             }
             if product.account_id.is_some() {
-                refusals.push(unusable(&name, Some(row.id), Cause::Remote));
+                refusals.push(in_the_way(&name, &row, Cause::Remote));
                 continue;
             }
             match hand.apply(&row, frozen.contains(&row.id), desk.now) {
@@ -192,7 +192,7 @@ impl Tx {
                     };
                     desk.change(*id, change, happening)?;
                 }
-                Err(cause) => refusals.push(unusable(&name, Some(row.id), cause)),
+                Err(cause) => refusals.push(in_the_way(&name, &row, cause)),
             }
         }
         if !refusals.is_empty() {

@@ -35,7 +35,10 @@ pub use order::OrderChange;
 pub use orders::OrderFilter;
 pub use owner::OwnerRow;
 pub use read::{Filter, ValidityFilter, VoucherHistory, place};
-pub use remote::{Asked, Closing, RemoteCall, RemoteFate, RemoteWork, Settled, Settlement};
+pub use remote::{
+    Asked, Closing, RemoteCall, RemoteFate, RemoteSaid, RemoteWords, RemoteWork, Settled,
+    Settlement,
+};
 pub use step_up::{Brought, Claim, Confirmed};
 pub use sweep::Swept;
 pub use unit::{Command, Wanted};

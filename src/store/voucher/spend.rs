@@ -7,7 +7,7 @@ use super::super::tx::Fault;
 use super::access::{Grants, May, not_allowed};
 use super::desk::Happening;
 use super::give::later;
-use super::unit::{Command, Ground, Ids, Wanted, overflow, refused};
+use super::unit::{Command, Ground, Ids, Wanted, in_the_way, overflow, refused};
 use super::{ByVoucher, Use};
 use crate::domain::id::{ProductId, RecipientId, VoucherId};
 use crate::domain::ledger::Posting;
@@ -152,7 +152,7 @@ impl Ground<'_> {
                     product: product.id,
                     amount,
                 }),
-                Err(cause) => refusals.push(unusable(&name, Some(row.id), cause)),
+                Err(cause) => refusals.push(in_the_way(&name, row, cause)),
             }
         }
         if refusals.is_empty() {

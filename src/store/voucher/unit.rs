@@ -20,7 +20,7 @@ use super::desk::Desk;
 use super::{Access, ByVoucher, Confirmed, Gift, OrderView, Owner, Use};
 use crate::domain::id::{AppId, OrderId, ProductId, RecipientId, ShopId, VoucherId};
 use crate::domain::text::{Code, OrderNo};
-use crate::domain::voucher::StepUp;
+use crate::domain::voucher::{Cause, StepUp, unusable};
 use crate::domain::{Error, Reason, Result};
 
 /// One call that gives or spends.
@@ -349,6 +349,15 @@ impl Tx {
             }
         }
         Ok(())
+    }
+}
+
+/// The refusal for a voucher that was found and cannot be used so.
+pub(super) fn in_the_way(name: &str, row: &voucher::Model, cause: Cause) -> Error {
+    let error = unusable(name, Some(row.id), cause).fact("state", row.state.name());
+    match row.hold_order_id {
+        Some(order) => error.fact("order_id", order),
+        None => error,
     }
 }
 

@@ -116,6 +116,10 @@ impl Things {
                 "GetVoucherOrder",
                 app.person_in("looks", &[Role::Viewer], here()).await,
             ),
+            (
+                "ListVoucherExchanges",
+                app.person_in("listens", &[Role::Reviewer], here()).await,
+            ),
         ]);
         let keys = |permission| with[permission].as_str();
         name_mobile(&client, &ours.uid).await;

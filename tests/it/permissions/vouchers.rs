@@ -299,6 +299,9 @@ pub(super) fn good(name: &str, things: &Things) -> Option<Vec<u8>> {
             make!(ListVouchersRequest { filter })
         }
         "ListVoucherOrders" => make!(ListVoucherOrdersRequest {}),
+        "ListVoucherExchanges" => make!(ListVoucherExchangesRequest {
+            order: order_ref(shelf.spent)
+        }),
         "CloseVoucherReview" => write!(CloseVoucherReviewRequest {
             order_id: shelf.spent,
             verdict: 2,

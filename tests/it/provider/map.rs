@@ -68,7 +68,7 @@ pub(crate) fn credential(simulator: &Simulator) -> MapCredential {
     }
 }
 
-fn door(simulator: &Simulator) -> MapPlatform {
+pub(crate) fn door(simulator: &Simulator) -> MapPlatform {
     MapPlatform::new(&credential(simulator), SHORT).unwrap()
 }
 

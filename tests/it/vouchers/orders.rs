@@ -34,7 +34,10 @@ async fn one_bad_voucher_keeps_all_others(db: TestDb) {
     assert_eq!(reason(&status), "VOUCHER_NOT_USABLE");
     let found = causes(&status);
     let gone = |id: i64| format!("VOUCHER_NOT_USABLE cause=NOT_FOUND voucher={id}");
-    let spent = format!("VOUCHER_NOT_USABLE cause=SPENT voucher_id={}", ids[2]);
+    let spent = format!(
+        "VOUCHER_NOT_USABLE cause=SPENT voucher={0} voucher_id={0} state=SPENT",
+        ids[2]
+    );
     assert_eq!(
         found,
         [gone(others), spent, gone(999_999)],

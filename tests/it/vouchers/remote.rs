@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hongbao::domain::remote_voucher::{RemoteId, TurnOutcome, Undo};
 use hongbao::domain::role::Role;
 use hongbao::grpc::pb::{self, RemoteCallState as C, VoucherOrderState as O, VoucherState as V};
+use hongbao::provider::VoucherPlatform as _;
 use hongbao::simulator::{MapCall, MapFault, MapFaults};
 use tonic::Status;
 
 use super::{Scene, all_of, order_ref, owner};
 use crate::people::{decide, waits_for};
+use crate::provider::map::door;
 use crate::support::{
     Client, Options, Raw, SHOP, TestApp, TestDb, fact, on_both, reason, violations,
 };
@@ -118,6 +121,30 @@ impl There {
         };
         let undone = self.scene.client.vouchers().undo_spend(undo).await?;
         Ok(undone.into_inner().order.unwrap())
+    }
+
+    /// A person at the platform undoes the spend of a voucher, behind our back.
+    async fn undo_in_its_back_office(&self, id: i64) {
+        let number = self.scene.voucher(id).await.voucher.unwrap();
+        let books = self.scene.app.simulator.books().map();
+        let mut vouchers = books.vouchers.iter();
+        let there = vouchers.find(|v| v.voucher_id == number.remote_voucher_id);
+        let order = there.unwrap().spent_by.clone().unwrap();
+        let undo = Undo {
+            orders: vec![RemoteId::parse(&order).unwrap()],
+        };
+        let done = door(&self.scene.app.simulator).undo(&undo).await;
+        assert!(matches!(done.outcome, TurnOutcome::Done { .. }), "{done:?}");
+    }
+
+    async fn words(&self, order_id: i64) -> Vec<pb::VoucherExchange> {
+        let list = pb::ListVoucherExchangesRequest {
+            shop_id: SHOP,
+            order: order_ref(order_id),
+        };
+        let mut vouchers = self.scene.client.vouchers();
+        let found = vouchers.list_voucher_exchanges(list).await.unwrap();
+        found.into_inner().exchanges
     }
 
     async fn order(&self, order_id: i64) -> pb::GetVoucherOrderResponse {
@@ -335,6 +362,28 @@ async fn a_refusal_is_told_with_its_code(db: TestDb) {
     let order = there.give(ANNA).await;
     let now = there.reaches(order.order_id, O::Failed).await;
     assert_eq!(now.order.unwrap().last_error, "24103");
+    let call = &now.remote_calls[0];
+    assert_eq!(call.answer, "24103");
+    let outcomes: Vec<&str> = call
+        .exchanges
+        .iter()
+        .map(|exchange| exchange.outcome.as_str())
+        .collect();
+    assert_eq!(outcomes[0], "LISTED_0", "{outcomes:?}");
+    assert!(outcomes.contains(&"24103"), "{outcomes:?}");
+    let words = there.words(order.order_id).await;
+    assert_eq!(words.len(), call.exchanges.len());
+    let give = words
+        .iter()
+        .find(|words| words.exchange.as_ref().unwrap().call == "give")
+        .unwrap();
+    assert!(give.request.contains(ANNA) && give.response.contains("24103"));
+    // A code that the account does not list proves nothing; it is not forgotten.
+    there.strikes(&[(MapCall::Give, MapFault::ErrorBefore)]);
+    let order = there.give(ANNA).await;
+    let now = there.reaches(order.order_id, O::Failed).await;
+    assert_eq!(now.order.unwrap().last_error, "ABSENT");
+    assert_eq!(now.remote_calls[0].answer, "10000");
     // Spent elsewhere: the list says so, and no spend is sent.
     let id = there.given(ANNA).await;
     there.scene.app.simulator.books();
@@ -378,8 +427,18 @@ async fn a_spend_whose_answer_is_lost_is_spent_once(db: TestDb) {
         assert_eq!(there.scene.state(id).await, state, "{fault:?}");
         if end == O::Spent {
             assert!(now.remote_calls[0].remote_order_ids.is_empty());
-            let undo = there.undo(order.order_id).await.unwrap_err();
-            assert_eq!(reason(&undo), "ORDER_STATE", "its number was lost");
+            // Its number was lost: whoever undoes it there tells so by the same call.
+            let undo = there.undo(order.order_id).await.unwrap();
+            assert_eq!(
+                (undo.state(), undo.last_error.as_str()),
+                (O::Spent, "NUMBER_LOST")
+            );
+            there.undo_in_its_back_office(id).await;
+            let made = there.calls(MapCall::Undo);
+            let undo = there.undo(order.order_id).await.unwrap();
+            assert_eq!(undo.state(), O::Undone, "{undo:?}");
+            assert_eq!(there.scene.state(id).await, V::Issued);
+            assert_eq!(there.calls(MapCall::Undo), made, "only looked for");
         }
     }
     // An undo whose answer is lost, and one that never arrived.
@@ -793,7 +852,9 @@ async fn what_a_platform_cannot_do_is_refused(db: TestDb) {
         .unwrap_err();
     assert_eq!(
         super::causes(&refused),
-        [format!("VOUCHER_NOT_USABLE cause=REMOTE voucher_id={id}")]
+        [format!(
+            "VOUCHER_NOT_USABLE cause=REMOTE voucher={id} voucher_id={id} state=ISSUED"
+        )]
     );
     let mut blanks = scene.spending(ANNA, vec![all_of(id)]);
     blanks.associated_order_id = "订单 1".into();

@@ -205,7 +205,7 @@ pub(super) fn codes(store: &Store, row: &remote_call::Model) -> Result<Vec<(Step
 }
 
 impl Tx {
-    /// A platform is to undo a spend: whose number it must have said.
+    /// A platform is to undo a spend.
     pub(in crate::store::voucher) async fn ask_to_undo(
         &self,
         desk: &mut Desk<'_>,
@@ -214,12 +214,9 @@ impl Tx {
         let calls = self.calls_of(order.id).await?;
         let spend = calls.iter().find(|call| call.kind == CallKind::Spend);
         let spend = spend.ok_or_else(|| Error::internal("a spend has no call", "voucher"))?;
+        // None, where the answer to the spend was lost: then it is only looked whether
+        // somebody has undone it there.
         let orders: Vec<RemoteId> = from_json(&spend.remote_orders)?;
-        if orders.is_empty() {
-            let text = "the platform's answer to this spend was lost, and with it the number that an undo names; it can be undone on the platform alone";
-            let error = Error::new(Reason::OrderState, text.to_owned());
-            return Err(error.fact("order_id", order.id).into());
-        }
         let Asked::Spend {
             mobile,
             products,

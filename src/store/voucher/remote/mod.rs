@@ -6,6 +6,8 @@
 //! spent is held by its order. So a crash at any place leaves a row that says what may have
 //! been sent, and nothing that could be given or spent a second time.
 
+use std::time::Duration;
+
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,7 @@ use super::super::entity::{remote_call, remote_exchange};
 use super::super::settle::Exchange;
 use super::super::tx::to_error;
 use super::step_up::Brought;
+use super::{Access, ByOrder};
 use crate::domain::id::{AccountId, OrderId, ShopId};
 use crate::domain::remote_voucher::{Baseline, RemoteId};
 use crate::domain::text::Mobile;
@@ -24,11 +27,19 @@ use crate::domain::{Error, Fen, Result, Timestamp};
 mod ask;
 mod claim;
 mod close;
+mod ends;
 mod home;
 mod settle;
+mod step;
 
 pub use close::Closing;
 pub use settle::Settled;
+
+/// The exchange that changes nothing.
+const LOOK: &str = "query";
+/// The columns of what was said, for encryption.
+const SAID: &str = "said";
+const HEARD: &str = "heard";
 
 /// Who acts when nobody asked.
 const DISPATCHER: &str = "dispatcher";
@@ -169,7 +180,35 @@ pub struct Settlement {
     /// The listed code with which the platform refused, if it did.
     pub refusal: Option<String>,
     /// What was said.
-    pub spoken: Vec<Exchange>,
+    pub spoken: Vec<RemoteSaid>,
+}
+
+/// One exchange with a platform.
+#[derive(Clone, Debug)]
+pub struct RemoteSaid {
+    /// What was said.
+    pub exchange: Exchange,
+    /// What it proved, in a word.
+    pub outcome: String,
+    /// How long before now it began, in service time.
+    pub ago: Duration,
+}
+
+/// One exchange with a platform, in the clear.
+pub struct RemoteWords {
+    /// The row.
+    pub row: remote_exchange::Model,
+    /// What was sent.
+    pub request: Vec<u8>,
+    /// What came back.
+    pub response: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for RemoteWords {
+    /// Without the words, which name a person.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RemoteWords({} {})", self.row.id, self.row.name)
+    }
 }
 
 /// A call with what was said in it, for people.
@@ -181,32 +220,78 @@ pub struct RemoteCall {
     pub exchanges: Vec<remote_exchange::Model>,
 }
 
+impl RemoteCall {
+    /// What the request itself was answered, in a word; none: it was not sent, or not noted.
+    #[must_use]
+    pub fn answer(&self) -> Option<&str> {
+        let mut asked = self.exchanges.iter().rev();
+        let asked = asked.find(|exchange| exchange.name != LOOK)?;
+        Some(&asked.outcome)
+    }
+}
+
 impl Store {
-    /// How many calls are in each state that has not ended.
+    /// How many calls are in each state that has not ended, and since when the oldest is there.
     ///
     /// # Errors
     /// DATABASE_UNAVAILABLE.
-    pub async fn remote_open(&self) -> Result<Vec<(CallState, i64)>> {
-        use remote_call::Column::State;
+    pub async fn remote_open(&self) -> Result<Vec<(CallState, i64, Option<Timestamp>)>> {
+        use remote_call::Column::{CreateTime, State};
         let open = [
             CallState::Queued,
             CallState::Sending,
             CallState::Unknown,
             CallState::Review,
         ];
-        let found: Vec<(CallState, i64)> = remote_call::Entity::find()
+        let found: Vec<(CallState, i64, Option<Timestamp>)> = remote_call::Entity::find()
             .select_only()
             .column(State)
             .column_as(State.count(), "calls")
+            .column_as(CreateTime.min(), "oldest")
             .filter(State.is_in(open))
             .group_by(State)
             .into_tuple()
             .all(self.reader())
             .await
             .map_err(to_error)?;
-        let of = |state: CallState| found.iter().find(|(other, _)| *other == state);
-        let count = |state| (state, of(state).map_or(0, |(_, count)| *count));
+        let of = |state: CallState| found.iter().find(|(other, ..)| *other == state);
+        let count = |state| of(state).map_or((state, 0, None), |found| *found);
         Ok(open.map(count).to_vec())
+    }
+
+    /// The last exchanges about an order, first to last, in the clear.
+    ///
+    /// # Errors
+    /// ORDER_NOT_FOUND, DATABASE_UNAVAILABLE.
+    pub async fn remote_words(
+        &self,
+        shop: ShopId,
+        access: Access,
+        by: &ByOrder,
+        limit: u64,
+    ) -> Result<Vec<RemoteWords>> {
+        let order = super::order::find_order(self.reader(), shop, access, by).await?;
+        let mut rows = remote_exchange::Entity::find()
+            .filter(remote_exchange::Column::OrderId.eq(order.id))
+            .order_by_desc(remote_exchange::Column::Id)
+            .limit(limit)
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        rows.reverse();
+        let open = |row: remote_exchange::Model| {
+            let open = |what, cipher: &[u8]| {
+                let column = column(what, row.order_id, row.line);
+                self.keys().open(&column, cipher)
+            };
+            let heard = row.response_cipher.as_deref();
+            Ok(RemoteWords {
+                request: open(SAID, &row.request_cipher)?,
+                response: heard.map(|cipher| open(HEARD, cipher)).transpose()?,
+                row,
+            })
+        };
+        rows.into_iter().map(open).collect()
     }
 
     /// The calls of an order.

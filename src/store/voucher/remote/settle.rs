@@ -10,18 +10,14 @@ use super::super::super::entity::remote_call::{Column, Entity, Model};
 use super::super::super::entity::{remote_exchange, voucher, voucher_order};
 use super::super::super::journal::insert_all;
 use super::super::super::tx::{Fault, Tx};
-use super::super::desk::{Desk, Happening};
-use super::super::give::later;
-use super::super::hand::back;
-use super::super::order::{OrderChange, turn};
+use super::super::desk::Desk;
 use super::super::owner::People;
-use super::{DISPATCHER, RemoteFate, Settlement, column, to_json};
+use super::step::step;
+use super::{DISPATCHER, HEARD, RemoteFate, SAID, Settlement, column};
 use crate::domain::id::{ExchangeId, OrderId, VoucherId};
 use crate::domain::remote_voucher::{RemoteId, Review};
-use crate::domain::voucher::{
-    CallKind, CallState, OrderState, Remote, TRIES_MAX, VoucherState, look_after, try_after,
-};
-use crate::domain::{Error, Fen, Result, Timestamp};
+use crate::domain::voucher::{CallKind, CallState, Remote};
+use crate::domain::{Error, Fen, Result};
 
 /// The platform has done what was taken for not done: a person must look there.
 const DONE_AFTER_ALL: &str = "DONE_AFTER_ALL";
@@ -218,17 +214,19 @@ impl Tx {
                 id: Set(ExchangeId(id)),
                 order_id: Set(settlement.order),
                 line: Set(settlement.line),
-                name: Set(said.call.to_owned()),
-                request_cipher: Set(seal("said", &said.request)?),
+                name: Set(said.exchange.call.to_owned()),
+                request_cipher: Set(seal(SAID, &said.exchange.request)?),
                 response_cipher: Set(said
+                    .exchange
                     .response
                     .as_deref()
-                    .map(|bytes| seal("heard", bytes))
+                    .map(|bytes| seal(HEARD, bytes))
                     .transpose()?),
-                http_status: Set(said.http_status.map(i32::from)),
+                http_status: Set(said.exchange.http_status.map(i32::from)),
+                outcome: Set(said.outcome.clone()),
                 late: Set(late),
-                duration_ms: Set(said.duration_ms),
-                create_time: Set(self.now()),
+                duration_ms: Set(said.exchange.duration_ms),
+                create_time: Set(self.now().minus(said.ago)),
             })
         });
         let rows: Result<Vec<_>> = rows.collect();
@@ -287,209 +285,4 @@ impl Tx {
             .await?;
         Ok(())
     }
-
-    async fn done(
-        &self,
-        desk: &mut Desk<'_>,
-        order: &voucher_order::Model,
-        kind: CallKind,
-        line: i32,
-        fate: &RemoteFate,
-        by: &By<'_>,
-    ) -> Result<(), Fault> {
-        match (kind, fate) {
-            (
-                CallKind::Give,
-                RemoteFate::Given {
-                    voucher, window, ..
-                },
-            ) => {
-                desk.given_there(order.id, line, voucher, *window, by)?;
-            }
-            (CallKind::Give, _) => {
-                return Err(Error::internal("a gift has no number", "remote").into());
-            }
-            (CallKind::Spend, _) => {
-                // It is done, whatever the products say by now.
-                self.turn_there(desk, order, OrderChange::SpendReserved, by)
-                    .await?;
-            }
-            (CallKind::Undo, _) => self.turn_there(desk, order, OrderChange::Undo, by).await?,
-        }
-        Ok(())
-    }
-
-    async fn not_done(
-        &self,
-        desk: &mut Desk<'_>,
-        order: &voucher_order::Model,
-        kind: CallKind,
-        by: &By<'_>,
-    ) -> Result<(), Fault> {
-        match kind {
-            CallKind::Give => desk.not_given(order.id, by)?,
-            CallKind::Spend => {
-                self.turn_there(desk, order, OrderChange::Release, by)
-                    .await?
-            }
-            // It stays spent.
-            CallKind::Undo => {}
-        }
-        Ok(())
-    }
-
-    async fn turn_there(
-        &self,
-        desk: &mut Desk<'_>,
-        order: &voucher_order::Model,
-        change: OrderChange,
-        by: &By<'_>,
-    ) -> Result<(), Fault> {
-        let lines = self.lines_of(&[order.id]).await?;
-        turn(desk, &lines, change, by.actor)?;
-        let undo = desk.forget_spends();
-        let (state, until) = match change {
-            OrderChange::SpendReserved => (OrderState::Spent, Some(later(desk.now, undo))),
-            OrderChange::Release => (OrderState::Released, None),
-            OrderChange::Undo => (OrderState::Undone, None),
-        };
-        self.turn_orders(&[order.id], state, until, desk.now).await
-    }
-}
-
-impl Desk<'_> {
-    /// How many vouchers there are.
-    fn count(&self) -> u64 {
-        self.rows().count().try_into().unwrap_or(u64::MAX)
-    }
-
-    /// What they are worth.
-    fn sum(&self) -> Fen {
-        Fen::checked_sum(self.rows().map(|row| row.face_fen)).unwrap_or(Fen::ZERO)
-    }
-
-    fn pending(&self) -> Result<VoucherId> {
-        let mut rows = self.rows();
-        let row = rows.find(|row| row.state == VoucherState::Pending);
-        row.map(|row| row.id)
-            .ok_or_else(|| Error::internal("a gift is not pending", "remote"))
-    }
-
-    fn given_there(
-        &mut self,
-        order: OrderId,
-        line: i32,
-        voucher: &RemoteId,
-        window: Option<(Option<Timestamp>, Timestamp)>,
-        by: &By<'_>,
-    ) -> Result<()> {
-        let id = self.pending()?;
-        tracing::debug!(order_id = order.0, line, "given there");
-        let happening = Happening {
-            kind: "GIVEN",
-            posting: None,
-            order: Some(order),
-            reason: by.reason,
-            actor: by.actor,
-        };
-        let change = |row: &mut voucher::Model| {
-            row.state = VoucherState::Issued;
-            row.remote_id = Some(voucher.to_string());
-            // The platform judges its validity, so what it says is what holds.
-            let sound = |(start, end): &(Option<Timestamp>, Timestamp)| {
-                start.is_none_or(|start| start < *end)
-            };
-            if let Some((start, end)) = window.filter(sound) {
-                (row.start_time, row.end_time) = (start, end);
-            }
-        };
-        self.change(id, change, happening)
-    }
-
-    fn not_given(&mut self, order: OrderId, by: &By<'_>) -> Result<()> {
-        let id = self.pending()?;
-        let balance = self.voucher(id).map_or(Fen::ZERO, |row| row.balance_fen);
-        let happening = Happening {
-            kind: "NOT_GIVEN",
-            posting: back(balance),
-            order: Some(order),
-            reason: by.reason,
-            actor: by.actor,
-        };
-        self.change(id, |row| row.state = VoucherState::Voided, happening)
-    }
-
-    /// What was done elsewhere does not ask whether the products are open here. The shortest
-    /// of their windows for an undo, in seconds.
-    fn forget_spends(&mut self) -> i64 {
-        let mut undo = i64::MAX;
-        for shelf in self.shelves.values_mut() {
-            shelf.spends = false;
-            undo = undo.min(shelf.row.undo_seconds);
-        }
-        undo
-    }
-}
-
-/// The call as an answer leaves it.
-fn step(call: &Model, fate: &RemoteFate, now: Timestamp) -> Model {
-    let first = call.state == CallState::Sending;
-    let mut next = Model {
-        due_time: None,
-        last_error: None,
-        ended_time: call.ended_time.map(|ended| if first { now } else { ended }),
-        ..call.clone()
-    };
-    match fate {
-        RemoteFate::Later { code, unsent: true } if call.tries + 1 >= TRIES_MAX => {
-            next.state = CallState::Failed;
-            next.last_error = Some(code.clone());
-        }
-        RemoteFate::Given { order, .. } => {
-            next.state = CallState::Done;
-            next.remote_orders = names(order.iter());
-        }
-        RemoteFate::Turned { orders } => {
-            next.state = CallState::Done;
-            next.remote_orders = names(orders.iter());
-        }
-        RemoteFate::NotDone { code } => {
-            next.state = CallState::Failed;
-            next.last_error = Some(code.clone());
-        }
-        RemoteFate::Review { code } => {
-            next.state = CallState::Review;
-            next.last_error = Some(code.clone());
-        }
-        RemoteFate::Later { code, unsent: true } | RemoteFate::Waits { code } => {
-            let waits = matches!(fate, RemoteFate::Waits { .. });
-            next.state = CallState::Queued;
-            next.tries = call.tries + i32::from(!waits);
-            let tries = if waits { 0 } else { call.tries };
-            next.due_time = Some(now.plus(try_after(tries)));
-            next.last_error = Some(code.clone());
-            (next.sent_time, next.ended_time, next.baseline) = (None, None, None);
-        }
-        RemoteFate::Later {
-            code,
-            unsent: false,
-        } => {
-            next.state = CallState::Unknown;
-            let looks = if first { 0 } else { call.tries };
-            next.tries = looks + 1;
-            next.due_time = Some(now.plus(look_after(looks)));
-            // A look that finds nothing says less than what went wrong at first.
-            let kept = call.last_error.clone().filter(|_| !first);
-            next.last_error = kept.or(Some(code.clone()));
-        }
-    }
-    // What has left is not sent again, so what confirmed it is of no use any more.
-    if next.state != CallState::Queued {
-        next.codes_cipher = None;
-    }
-    next
-}
-
-fn names<'a>(ids: impl Iterator<Item = &'a RemoteId>) -> String {
-    to_json(&ids.collect::<Vec<_>>()).unwrap_or_else(|_| "[]".to_owned())
 }
