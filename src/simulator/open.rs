@@ -170,7 +170,7 @@ impl Platform {
             return Err(Refusal::of(Refusal::IP));
         }
         let head = Head::read(arrived.headers)?;
-        head.verify(&self.config, arrived.body)?;
+        sign::verify(&self.config, &head.signed, arrived.body, head.sign)?;
         let (now_ms, window_ms) = (self.time_at(books.now_ms()), self.window_ms());
         let off_ms = now_ms.saturating_sub(head.timestamp_ms).saturating_abs();
         if off_ms > window_ms {
@@ -178,7 +178,7 @@ impl Platform {
             return Err(refusal.about(format!("timestamp, it is {now_ms} here")));
         }
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        match nonces.is_new(head.nonce, now_ms, window_ms) {
+        match nonces.is_new(head.signed.nonce, now_ms, window_ms) {
             true => Ok(head),
             false => Err(Refusal::of(Refusal::NONCE)),
         }

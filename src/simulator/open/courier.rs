@@ -21,6 +21,7 @@ use super::plan::{Call, OpenCallbackKind};
 use super::post::{self, Ended};
 use super::reply;
 use super::sign;
+use crate::signing::open_platform::Head;
 
 /// How often it is looked for what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -117,16 +118,15 @@ fn errand(
     let timestamp = time_ms.saturating_sub(age_ms).to_string();
     let nonce = nonce(platform.seed, &key, tries);
     let config = platform.config();
-    let signed = sign::Signed {
+    let head = Head {
         business_id: &config.business_id,
         nonce: &nonce,
-        timestamp: &timestamp,
         // No document lists the header on a callback.
         sign_type: "",
-        body: body.as_bytes(),
+        timestamp: &timestamp,
     };
     let forged = call.kind == OpenCallbackKind::Forged;
-    let sign = signed.by_platform(config, forged)?;
+    let sign = sign::callback(config, &head, body.as_bytes(), forged)?;
     Some(Errand {
         url,
         headers: [

@@ -11,23 +11,20 @@ use serde_json::value::RawValue;
 use super::config::{OpenConfig, OpenMissing, OpenTemplate};
 use super::money;
 use super::reply::Refusal;
-use super::sign::{self, SignType};
+use crate::signing::open_platform;
 
-/// Bytes of a header or a text at most; no document says.
+/// Bytes of a text at most; no document says.
 const TEXT_MAX: usize = 128;
+/// Bytes of a header at most: signatures of RSA have 684.
+const HEADER_MAX: usize = 1_024;
 const URL_MAX: usize = 512;
 
-/// The headers that every request is signed with.
+/// The headers of a request.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
-    pub(super) business_id: &'a str,
-    pub(super) nonce: &'a str,
-    /// As sent: it is signed so.
-    pub(super) timestamp: &'a str,
+    pub(super) signed: open_platform::Head<'a>,
     pub(super) timestamp_ms: i64,
-    sign: &'a str,
-    /// As sent, empty if not.
-    sign_type: &'a str,
+    pub(super) sign: &'a str,
 }
 
 impl<'a> Head<'a> {
@@ -36,52 +33,32 @@ impl<'a> Head<'a> {
         let content_type = header(headers, header::CONTENT_TYPE.as_str())?.unwrap_or("");
         let mime = content_type.split(';').next().unwrap_or("").trim();
         if !mime.eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::parameter(
-                "Content-Type",
-                "is not application/json",
-            ));
+            let why = "is not application/json";
+            return Err(Refusal::parameter("Content-Type", why));
         }
         let due = |name: &str| match header(headers, name)? {
             Some(value) if !value.is_empty() => Ok(value),
             Some(_) | None => Err(Refusal::parameter(name, "is missing")),
         };
-        let timestamp = due("timestamp")?;
-        let timestamp_ms = milliseconds(timestamp)
-            .ok_or_else(|| Refusal::parameter("timestamp", "is not in milliseconds"))?;
-        Ok(Self {
+        let signed = open_platform::Head {
             business_id: due("businessId")?,
             nonce: due("nonce")?,
-            timestamp,
+            sign_type: header(headers, "signType")?.unwrap_or(""),
+            timestamp: due("timestamp")?,
+        };
+        if signed.nonce.len() > TEXT_MAX || signed.nonce.contains('&') {
+            return Err(Refusal::parameter(
+                "nonce",
+                "is too long or has an ampersand",
+            ));
+        }
+        let timestamp_ms = milliseconds(signed.timestamp)
+            .ok_or_else(|| Refusal::parameter("timestamp", "is not in milliseconds"))?;
+        Ok(Self {
+            signed,
             timestamp_ms,
             sign: due("sign")?,
-            sign_type: header(headers, "signType")?.unwrap_or(""),
         })
-    }
-
-    /// Whether the merchant signed these headers and this body.
-    pub(super) fn verify(&self, config: &OpenConfig, body: &[u8]) -> Result<(), Refusal> {
-        let sign_type = SignType::from_header(self.sign_type)
-            .ok_or_else(|| Refusal::parameter("signType", "is neither SHA256-RSA nor MD5"))?;
-        let signed = sign::Signed {
-            business_id: self.business_id,
-            nonce: self.nonce,
-            timestamp: self.timestamp,
-            sign_type: self.sign_type,
-            body,
-        };
-        let known = self.business_id == config.business_id;
-        let right = match (sign_type, &config.public_key) {
-            (SignType::Md5, _) => signed.is_md5(&config.secret, self.sign),
-            (SignType::Rsa, Some(key)) => signed.is_rsa(key, self.sign),
-            (SignType::Rsa, None) => {
-                let hint = "no public key of the merchant is known here";
-                return Err(Refusal::of(Refusal::SIGNATURE).about(hint));
-            }
-        };
-        match known && right {
-            true => Ok(()),
-            false => Err(Refusal::of(Refusal::SIGNATURE)),
-        }
     }
 }
 
@@ -95,7 +72,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Ref
         return Err(Refusal::parameter(name, "is there twice"));
     }
     match value.to_str() {
-        Ok(text) if text.len() <= TEXT_MAX * 8 => Ok(Some(text)),
+        Ok(text) if text.len() <= HEADER_MAX => Ok(Some(text)),
         Ok(_) => Err(Refusal::parameter(name, "is too long")),
         Err(_) => Err(Refusal::parameter(name, "is not ASCII")),
     }
@@ -192,7 +169,7 @@ impl Members {
             false => self.free(name, TEXT_MAX),
         };
         let (merchant_id, business_id) = (read("merchantId")?, read("businessId")?);
-        if !business_id.is_empty() && business_id != head.business_id {
+        if !business_id.is_empty() && business_id != head.signed.business_id {
             return Err(Refusal::parameter("businessId", "is not the header's"));
         }
         match merchant_id.is_empty() || merchant_id == config.merchant_id {

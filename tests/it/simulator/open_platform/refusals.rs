@@ -102,6 +102,11 @@ async fn a_missing_or_wrong_parameter_is_3_and_named() {
         ..md5()
     };
     cases.push((good.to_string(), content_type, "Content-Type"));
+    let nonce = Twist {
+        nonce: Some("a&timestamp=1".to_owned()),
+        ..md5()
+    };
+    cases.push((good.to_string(), nonce, "nonce"));
     for name in [
         "merchantId",
         "businessId",
