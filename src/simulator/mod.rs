@@ -82,6 +82,8 @@ pub enum StartError {
     AdminNotLoopback(SocketAddr),
     #[error("time cannot have its origin in the future, at {0} ms since the Unix epoch")]
     TimeOriginInFuture(i64),
+    #[error("callbacks go to http:// addresses only, not to {0}")]
+    CallbackUrl(String),
     #[error("the temporary books file cannot be made: {0}")]
     Temporary(std::io::Error),
     #[error(transparent)]
@@ -119,6 +121,13 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         && origin_ms > clock::wall_ms()
     {
         return Err(StartError::TimeOriginInFuture(origin_ms));
+    }
+    let callback_url = config
+        .open
+        .as_ref()
+        .and_then(|open| open.callback_url.as_ref());
+    if let Some(url) = callback_url.filter(|url| !open::is_reachable(url)) {
+        return Err(StartError::CallbackUrl(url.clone()));
     }
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let chaos = chaos::Chaos::new(config.seed, config.faults)?;

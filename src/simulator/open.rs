@@ -33,6 +33,7 @@ pub use fault::{OpenFault, OpenFaults, OpenSpec};
 pub use keys::{OpenKeyFiles, OpenKeysError, PlatformKey, make_open_keys};
 pub use money::Discount;
 pub use plan::{OpenCallbackKind, OpenStatus};
+pub(super) use post::is_reachable;
 
 use super::books::{Books, Change, Entry, Receipt};
 use super::chaos::{Call, Chaos, FaultTableError, MARK};

@@ -184,6 +184,10 @@ pub(super) fn lines(simulator: &Simulator) -> Vec<String> {
             "open_callback_url={}",
             open.callback_url.as_deref().unwrap_or("")
         ),
+        format!(
+            "# faults of the open platform: {}/_sim/open/faults lists all",
+            simulator.admin_url()
+        ),
     ]
 }
 

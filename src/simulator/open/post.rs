@@ -49,7 +49,7 @@ fn is_success(body: &str) -> bool {
 }
 
 /// Whether the address is one that [`post`] can try.
-pub(super) fn is_reachable(url: &str) -> bool {
+pub(in super::super) fn is_reachable(url: &str) -> bool {
     target(url).is_some()
 }
 

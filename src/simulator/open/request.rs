@@ -222,7 +222,7 @@ impl Send {
             return Err(Refusal::parameter("mobile", "is not 11 digits"));
         }
         let callback_url = members.free("callbackUrl", URL_MAX)?;
-        if !callback_url.is_empty() && !super::post::is_reachable(&callback_url) {
+        if !callback_url.is_empty() && !super::is_reachable(&callback_url) {
             let why = "is no http:// address, and this simulator calls no other";
             return Err(Refusal::parameter("callbackUrl", why));
         }

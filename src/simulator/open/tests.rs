@@ -96,7 +96,7 @@ impl Play {
             face_fen: 100,
             price_micro_yuan: price,
             // Every third order is reported to nobody.
-            callback_url: (number % 3 > 0).then(|| "http://localhost/".to_owned()),
+            callback_url: (!number.is_multiple_of(3)).then(|| "http://localhost/".to_owned()),
             at_ms: self.now_ms,
             visible_at_ms: fate.visible_at_ms,
             plan: fate.steps,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hongbao::simulator::{OpenCallbackKind, OpenConfig};
+use hongbao::simulator::{Config, OpenCallbackKind, OpenConfig, StartError, start};
 use serde_json::json;
 
 use super::client::{PUBLIC, Platform, open, open_with_key};
@@ -188,6 +188,19 @@ async fn a_restart_goes_on_with_what_is_pending() {
         ),
         (1, 2)
     );
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_called_is_no_start() {
+    let config = Config {
+        open: Some(OpenConfig {
+            callback_url: Some("https://localhost/".to_owned()),
+            ..open()
+        }),
+        ..Config::default()
+    };
+    let refused = start(config).await.unwrap_err();
+    assert!(matches!(refused, StartError::CallbackUrl(url) if url == "https://localhost/"));
 }
 
 /// What arrives about one order with a fault.

@@ -290,10 +290,8 @@ async fn without_the_flag_there_is_no_platform_and_with_it_the_process_says_what
         .map(Result::unwrap)
         .take_while(|line| line != "# ready")
         .filter_map(|line| {
-            Some(
-                line.split_once('=')
-                    .map(|(k, v)| (k.to_owned(), v.to_owned()))?,
-            )
+            let (name, value) = line.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
         })
         .collect();
     child.kill().unwrap();
