@@ -11,6 +11,7 @@ mod config;
 pub(super) mod courier;
 mod fault;
 mod keys;
+mod line;
 mod money;
 mod plan;
 mod post;
@@ -19,6 +20,7 @@ mod request;
 mod sign;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -26,14 +28,15 @@ use std::sync::{Mutex, PoisonError};
 
 use http::HeaderMap;
 
-pub(super) use book::{Line, Shelf};
-pub use book::{OpenBook, OpenCallback, OpenCalls, OpenOrder, OpenPerson};
+pub(super) use book::Shelf;
 pub use config::{OpenConfig, OpenMissing, OpenTemplate, OpenTime};
 pub use fault::{OpenFault, OpenFaults, OpenSpec};
 pub use keys::{OpenKeyFiles, OpenKeysError, PlatformKey, make_open_keys};
+pub(super) use line::Line;
 pub use money::Discount;
 pub use plan::{OpenCallbackKind, OpenStatus};
 pub(super) use post::is_reachable;
+pub use view::{OpenBook, OpenCallback, OpenCalls, OpenOrder, OpenPerson};
 
 use super::books::{Books, Change, Entry, Receipt};
 use super::chaos::{Call, Chaos, FaultTableError, MARK};
@@ -256,7 +259,7 @@ impl Platform {
         let fate = plan::fate(keep, calls, at_ms).ok_or_else(|| Refusal::of(Refusal::FAILED))?;
         let lot = draw::draw(self.seed, &["open order", &send.biz_code]) % 100_000_000_000_000;
         change.record(Entry::Open(Box::new(Line::Stored(Box::new(
-            book::Accepted {
+            line::Accepted {
                 merchant_id: self.config.merchant_id.clone(),
                 biz_code: send.biz_code.clone(),
                 order_code: format!("{}{lot:014}", clock::beijing_day(at_ms)),

@@ -1,15 +1,17 @@
-//! The platform's orders and callbacks: lines of the books, and what they add up to.
+//! What the platform's lines of the books add up to: orders, callbacks, balance, what is due next.
+//!
+//! [`Shelf::apply`] is the only function that changes anything, for a line that is being written and
+//! for one that is read back.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
-
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use super::super::books::{Payment, State};
 use super::super::chaos;
 use super::super::clock::{HOUR_MS, MINUTE_MS, SECOND_MS};
-use super::fault::OpenFault;
-use super::plan::{Call, OpenCallbackKind, OpenStatus, Step};
+use super::line::{Accepted, Line};
+use super::plan::{Call, OpenStatus};
+use super::view::{OpenBook, OpenCallback, OpenOrder};
 
 /// How long after each failed try of a callback the next one comes.
 const RETRIES_MS: [i64; 9] = [
@@ -23,152 +25,6 @@ const RETRIES_MS: [i64; 9] = [
     3 * HOUR_MS,
     6 * HOUR_MS,
 ];
-
-/// An order as it was stored: what was asked for, and what is going to happen.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in super::super) struct Accepted {
-    pub(super) merchant_id: String,
-    pub(super) biz_code: String,
-    pub(super) order_code: String,
-    pub(super) template_id: String,
-    /// Whose; the openid itself is nowhere in the books.
-    pub(super) openid_hash: String,
-    pub(super) face_fen: i64,
-    pub(super) price_micro_yuan: i64,
-    /// Where it is reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) callback_url: Option<String>,
-    pub(super) at_ms: i64,
-    /// Until then no query finds it.
-    pub(super) visible_at_ms: i64,
-    pub(super) plan: Vec<Step>,
-    pub(super) callbacks: Vec<Call>,
-}
-
-/// One line of the books.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "snake_case")]
-pub(in super::super) enum Line {
-    /// The merchant paid in.
-    Funded {
-        micro_yuan: i64,
-        at_ms: i64,
-    },
-    /// A request that was well-formed and rightly signed.
-    Asked {
-        call: chaos::Call,
-        biz_code: String,
-        nth: u32,
-        fault: Option<OpenFault>,
-        at_ms: i64,
-    },
-    Stored(Box<Accepted>),
-    Became {
-        biz_code: String,
-        status: OpenStatus,
-        at_ms: i64,
-    },
-    /// A try of a callback has ended.
-    Tried {
-        biz_code: String,
-        /// Which one of the order.
-        callback: usize,
-        answer: String,
-        acknowledged: bool,
-        at_ms: i64,
-    },
-}
-
-impl Line {
-    pub(in super::super) fn at_ms(&self) -> i64 {
-        match self {
-            Self::Stored(accepted) => accepted.at_ms,
-            Self::Funded { at_ms, .. }
-            | Self::Asked { at_ms, .. }
-            | Self::Became { at_ms, .. }
-            | Self::Tried { at_ms, .. } => *at_ms,
-        }
-    }
-}
-
-/// A callback and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OpenCallback {
-    pub kind: OpenCallbackKind,
-    pub says: OpenStatus,
-    pub tries: u32,
-    pub acknowledged: bool,
-    /// How the last try was answered.
-    pub answer: Option<String>,
-    /// When it is tried next, in simulated milliseconds since the Unix epoch; never again if absent.
-    pub next_at_ms: Option<i64>,
-}
-
-/// An order, for whoever audits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OpenOrder {
-    pub biz_code: String,
-    pub order_code: String,
-    pub template_id: String,
-    pub openid_hash: String,
-    pub face_fen: i64,
-    pub price_micro_yuan: i64,
-    pub status: OpenStatus,
-    /// When it was stored, and since when it is what it is: simulated milliseconds.
-    pub at_ms: i64,
-    pub since_ms: i64,
-    /// How often the person was paid; more than 1 is a broken simulator.
-    pub times_paid: u32,
-    /// How many requests named it.
-    pub sends: u32,
-    pub queries: u32,
-    pub callbacks: Vec<OpenCallback>,
-}
-
-/// What one person got.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct OpenPerson {
-    pub payments: u32,
-    pub paid_fen: i64,
-}
-
-/// Sums over the callbacks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct OpenCalls {
-    /// Tries by what was wrong with them.
-    pub tries: BTreeMap<OpenCallbackKind, u64>,
-    /// Tries by how they were answered: the HTTP status and whether the body was SUCCESS, or why
-    /// there was no answer.
-    pub answers: BTreeMap<String, u64>,
-    pub acknowledged: u64,
-    /// Ended without having been acknowledged.
-    pub given_up: u64,
-    /// Neither yet.
-    pub pending: u64,
-}
-
-/// Sums over everything that the platform has in its books.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct OpenBook {
-    pub orders: u64,
-    pub payments: u64,
-    pub paid_fen: i64,
-    pub failed: u64,
-    pub cancelled: u64,
-    pub sends: u64,
-    pub queries: u64,
-    /// Payments of an order that was paid already, or to a person who was. It counts double
-    /// payments where every business order goes to an openid of its own, and means nothing where
-    /// people get several.
-    pub double_payments: u64,
-    /// Of the merchant at the platform, in millionths of a yuan.
-    pub balance_micro_yuan: i64,
-    /// Part of the balance that stored orders wait for.
-    pub held_micro_yuan: i64,
-    /// What each person got, by the hash of the openid.
-    pub people: BTreeMap<String, OpenPerson>,
-    pub callbacks: OpenCalls,
-}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Requests {

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 
 use super::super::clock::MINUTE_MS;
-use super::book::{Accepted, Key};
+use super::book::Key;
+use super::line::Accepted;
 use super::plan::fate;
 use super::*;
 
