@@ -3,6 +3,8 @@
 //! The lines `name=value` are for scripts; the API key is printed because it opens nothing but
 //! this simulator.
 
+mod open;
+
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,8 +18,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::signing::rsa::{Hash, PublicKey};
 use crate::simulator::{
-    self, Config, Fault, FaultTable, Limits, MapConfig, Merchant, Simulator, TlsFiles, make_certs,
+    self, Config, Fault, FaultTable, Limits, MapConfig, Merchant, Simulator, Strike, TlsFiles,
+    make_certs,
 };
+
+use open::OpenArgs;
 
 /// A key on its way in, which no debug output shows.
 #[derive(Clone)]
@@ -38,6 +43,27 @@ impl FromStr for ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(…)")
+    }
+}
+
+/// A secret of any length on its way in, which no debug output shows.
+#[derive(Clone)]
+struct Secret(String);
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(secret: &str) -> Result<Self, Self::Err> {
+        match secret {
+            "" => Err("a secret has a character at least"),
+            secret => Ok(Self(secret.to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
     }
 }
 
@@ -125,6 +151,8 @@ pub struct SimulateArgs {
     /// What those signatures hash with.
     #[arg(long, requires = "map", default_value = "sha1", value_parser = ["sha1", "sha256", "md5"])]
     map_hash: String,
+    #[command(flatten)]
+    open: OpenArgs,
     /// Write an authority, a server pair and a merchant pair there, and exit.
     #[arg(long, value_name = "DIR")]
     make_certs: Option<PathBuf>,
@@ -133,7 +161,11 @@ pub struct SimulateArgs {
 /// Serves until SIGINT or SIGTERM.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let make_certs_in = args.make_certs.clone();
+    let make_open_keys_in = args.open.make_open_keys.clone();
     let config = config(args)?;
+    if let Some(dir) = make_open_keys_in {
+        return say(&open::make_keys(&dir)?);
+    }
     if let Some(dir) = make_certs_in {
         let files = make_certs(&dir, &config.merchant.mch_id)?;
         return say(&[
@@ -184,6 +216,7 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         )?),
         false => None,
     };
+    let open = args.open.config(args.seed, &merchant.appids)?;
     Ok(Config {
         listen: args.listen,
         admin_listen: args.admin_listen,
@@ -194,7 +227,7 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         time_origin_ms: args.time_origin,
         seed: args.seed,
         taken_per_mille: args.taken_per_mille,
-        faults: faults(&args.faults)?,
+        faults: faults::<Fault>("--fault", &args.faults)?,
         limits: Limits {
             sends_per_minute: args.limit_per_minute,
             sends_per_second: args.limit_per_second,
@@ -208,6 +241,7 @@ fn config(args: SimulateArgs) -> anyhow::Result<Config> {
         hold: Duration::from_millis(args.hold_ms),
         tls,
         map,
+        open,
     })
 }
 
@@ -227,21 +261,22 @@ fn map(seed: u64, public_key: Option<&Path>, hash: &str) -> anyhow::Result<MapCo
     Ok(map)
 }
 
-fn faults(flags: &[String]) -> anyhow::Result<FaultTable> {
+/// Probabilities of a protocol's faults, from the values of a flag.
+fn faults<F: Strike>(flag: &str, values: &[String]) -> anyhow::Result<FaultTable<F>> {
     let mut table = FaultTable::default();
-    for flag in flags {
-        let (name, odds) = flag
+    for value in values {
+        let (name, odds) = value
             .split_once('=')
-            .with_context(|| format!("--fault {flag}: NAME=PERMILLE"))?;
+            .with_context(|| format!("{flag} {value}: NAME=PERMILLE"))?;
         let odds = odds
             .parse()
-            .with_context(|| format!("--fault {flag}: per mille is a whole number"))?;
+            .with_context(|| format!("{flag} {value}: per mille is a whole number"))?;
         let (query, name) = match name.strip_prefix("query:") {
             Some(name) => (true, name),
             None => (false, name),
         };
-        let fault = Fault::from_name(name)
-            .with_context(|| format!("--fault {flag}: no fault of that name"))?;
+        let fault =
+            F::from_name(name).with_context(|| format!("{flag} {value}: no fault of that name"))?;
         table = if query {
             table.with_query(fault, odds)
         } else {
@@ -262,6 +297,7 @@ fn introduce(simulator: &Simulator) -> anyhow::Result<()> {
         ]
     });
     say(&map.into_iter().flatten().collect::<Vec<_>>())?;
+    say(&open::lines(simulator))?;
     say(&[
         format!("mch_id={}", merchant.mch_id),
         format!("api_key={}", merchant.api_key),
@@ -324,9 +360,9 @@ mod tests {
         let expected = FaultTable::default()
             .with_send(Fault::Reset, 10)
             .with_query(Fault::Html502, 5);
-        assert_eq!(faults(&flags).unwrap(), expected);
+        assert_eq!(faults("--fault", &flags).unwrap(), expected);
         for flag in ["RESET", "RESET=x", "NOPE=1", "RESET=-1"] {
-            assert!(faults(&[flag.to_owned()]).is_err(), "{flag}");
+            assert!(faults::<Fault>("", &[flag.to_owned()]).is_err(), "{flag}");
         }
     }
 

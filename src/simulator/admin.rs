@@ -18,6 +18,7 @@ use super::clock;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::map::{MapBook, MapFaults};
+use super::open;
 
 type Refused = (StatusCode, String);
 
@@ -30,6 +31,7 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .route("/_sim/limits", get(limits))
         .route("/_sim/map/books", get(map_books))
         .route("/_sim/map/faults", get(map_faults).post(set_map_faults))
+        .merge(open::admin::router())
         .with_state(engine)
 }
 

@@ -103,7 +103,7 @@ fn issue(
 }
 
 /// A key is for its owner's eyes only, from the first byte on.
-fn write_key(path: &Path, pem: &str) -> io::Result<()> {
+pub(super) fn write_key(path: &Path, pem: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::chaos::FaultTable;
 use super::draw;
 use super::map::MapConfig;
+use super::open::OpenConfig;
 
 /// The one merchant that a simulator serves.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The voucher platform of seed 002, served at the same address if it is there.
     pub map: Option<MapConfig>,
+    /// The open platform of seed 003, served at the same address if it is there.
+    pub open: Option<OpenConfig>,
 }
 
 impl Default for Config {
@@ -138,6 +141,7 @@ impl Default for Config {
             hold: Duration::from_secs(40),
             tls: None,
             map: None,
+            open: None,
         }
     }
 }

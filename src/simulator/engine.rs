@@ -17,6 +17,7 @@ use super::fields::Kind;
 use super::ids;
 use super::limits::Gate;
 use super::map::Platform;
+use super::open;
 use super::plan::{self, Odds};
 use super::reply::{self, Refusal};
 use super::request::{self, Query, Send};
@@ -70,6 +71,8 @@ pub(super) struct Engine {
     max_shares: u32,
     /// The voucher platform, if there is one.
     pub(super) map: Option<Platform>,
+    /// The open platform, if there is one.
+    pub(super) open: Option<open::Platform>,
 }
 
 /// The outcome of a decision, before a fault garbles it.
@@ -93,7 +96,13 @@ impl Engine {
             gate,
             max_shares,
             map,
+            open: None,
         }
+    }
+
+    /// With an open platform.
+    pub(super) fn with_open(self, open: Option<open::Platform>) -> Self {
+        Self { open, ..self }
     }
 
     pub(super) fn faults(&self) -> FaultTable {

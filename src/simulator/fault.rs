@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chaos::Strike;
+
 /// A way in which the provider misbehaves, or a refusal on demand. [`Fault::spec`] describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fault {
@@ -216,6 +218,24 @@ impl Fault {
     /// The line of the table, if the table is complete, which a test makes sure of.
     pub fn spec(self) -> Option<&'static Spec> {
         TABLE.iter().find(|spec| spec.fault == self)
+    }
+}
+
+impl Strike for Fault {
+    fn name(self) -> &'static str {
+        Self::name(self)
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::from_name(name)
+    }
+
+    fn strikes(self) -> u32 {
+        self.spec().map_or(0, |spec| spec.strikes)
+    }
+
+    fn on_query(self) -> bool {
+        self.spec().is_some_and(|spec| spec.on_query)
     }
 }
 

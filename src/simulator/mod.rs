@@ -1,5 +1,6 @@
 //! The provider's side of the protocols, for tests, the demo and newcomers: WeChat Pay V2 red
-//! packets and seed 002's vouchers, with faults on demand and with books of its own.
+//! packets, seed 002's vouchers and seed 003's orders, with faults on demand and with books of its
+//! own.
 //!
 //! It imports `signing`, which foreign vectors pin, and nothing else of ours: no domain type, no
 //! provider client. A mistake in the client would otherwise be answered by the same mistake here,
@@ -15,6 +16,7 @@
 //! | `fault`, `chaos`, `draw` | what goes wrong, and when |
 //! | `plan`, `share`, `ids`, `clock` | what becomes of an order, in simulated time |
 //! | `map` | the voucher platform of seed 002: JSON, its own faults, the same books |
+//! | `open` | the open platform of seed 003: signed JSON, callbacks, its own faults, the same books |
 //! | `books` | who was paid, on disk before the reply leaves |
 //! | `certs` | certificates for trying TLS |
 
@@ -31,6 +33,7 @@ mod fields;
 mod ids;
 mod limits;
 mod map;
+mod open;
 mod plan;
 mod reply;
 mod request;
@@ -52,10 +55,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use books::{Books, BooksBroken, BooksError, Payment, State, Totals};
 pub use certs::{CertFiles, CertsError, make_certs};
-pub use chaos::{Call, FaultTable, FaultTableError};
+pub use chaos::{Call, FaultTable, FaultTableError, Strike};
 pub use config::{Config, Limits, Merchant, TlsFiles};
 pub use fault::{Fault, Spec};
 pub use map::{MapBook, MapCall, MapConfig, MapFault, MapFaults, MapProduct, MapSpend, MapVoucher};
+pub use open::{
+    Discount, OpenBook, OpenCallback, OpenCallbackKind, OpenCalls, OpenConfig, OpenFault,
+    OpenFaults, OpenKeyFiles, OpenKeysError, OpenMissing, OpenOrder, OpenPerson, OpenReplies,
+    OpenSpec, OpenStatus, OpenTemplate, OpenTime, PlatformKey, make_open_keys,
+};
 pub use tls::TlsError;
 
 use engine::Engine;
@@ -74,6 +82,8 @@ pub enum StartError {
     AdminNotLoopback(SocketAddr),
     #[error("time cannot have its origin in the future, at {0} ms since the Unix epoch")]
     TimeOriginInFuture(i64),
+    #[error("callbacks go to http:// addresses only, not to {0}")]
+    CallbackUrl(String),
     #[error("the temporary books file cannot be made: {0}")]
     Temporary(std::io::Error),
     #[error(transparent)]
@@ -112,6 +122,13 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
     {
         return Err(StartError::TimeOriginInFuture(origin_ms));
     }
+    let callback_url = config
+        .open
+        .as_ref()
+        .and_then(|open| open.callback_url.as_ref());
+    if let Some(url) = callback_url.filter(|url| !open::is_reachable(url)) {
+        return Err(StartError::CallbackUrl(url.clone()));
+    }
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let chaos = chaos::Chaos::new(config.seed, config.faults)?;
     let (path, temporary) = match config.books {
@@ -139,6 +156,15 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         seed: config.seed,
         taken_per_mille: config.taken_per_mille,
     };
+    let open = match config.open {
+        Some(open) => Some(open::Platform::new(
+            open,
+            config.seed,
+            config.time_scale,
+            &books,
+        )?),
+        None => None,
+    };
     let engine = Engine::new(
         config.merchant,
         books,
@@ -148,7 +174,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         config.max_shares,
         config.map.map(|map| map::Platform::new(map, config.seed)),
     );
-    let engine = Arc::new(engine);
+    let engine = Arc::new(engine.with_open(open));
     let stop = CancellationToken::new();
     let provider = server::Provider {
         engine: Arc::clone(&engine),
@@ -157,7 +183,7 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         hold: config.hold,
         stop: stop.clone(),
     };
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(server::serve(listener, provider)),
         tokio::spawn(serve_admin(
             admin_listener,
@@ -166,6 +192,10 @@ pub async fn start(config: Config) -> Result<Simulator, StartError> {
         )),
         tokio::spawn(tick(Arc::clone(&engine), stop.clone())),
     ];
+    if engine.open.is_some() {
+        let work = open::courier::work(Arc::clone(&engine), stop.clone());
+        tasks.push(tokio::spawn(work));
+    }
     Ok(Simulator {
         addr,
         admin_addr,
@@ -225,6 +255,26 @@ impl Simulator {
         if let Some(map) = &self.engine.map {
             map.set_faults(faults);
         }
+    }
+
+    /// What the open platform was started with, if there is one.
+    pub fn open(&self) -> Option<&OpenConfig> {
+        self.engine.open.as_ref().map(open::Platform::config)
+    }
+
+    /// Changes the open platform's faults: a field that is `None` stays as it is.
+    pub fn set_open_faults(&self, change: OpenFaults) -> Result<(), FaultTableError> {
+        match &self.engine.open {
+            Some(open) => open.set_faults(change),
+            None => Ok(()),
+        }
+    }
+
+    /// How often the open platform answered which call (`send`, `query`, `other`) with what since
+    /// the start: a status, or what came instead of one.
+    pub fn open_replies(&self) -> OpenReplies {
+        let open = self.engine.open.as_ref();
+        open.map(open::Platform::replies).unwrap_or_default()
     }
 
     pub fn books(&self) -> &Books {

@@ -3,6 +3,7 @@
 //! hyper is driven by hand instead of through axum because a fault must be able to end a
 //! connection without a reply, and a reset must be a real one on the wire.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::fields::Kind;
+use super::open::Arrived;
 use super::tls;
 use super::wire::{self, Cut};
 use super::xml::MAX_BODY;
@@ -104,13 +106,14 @@ impl Provider {
     async fn drive(self, stream: impl Resettable, peer: Option<String>) {
         let reset = Arc::new(AtomicBool::new(false));
         let stop = self.stop.clone();
+        let address = stream.tcp().peer_addr().ok().map(|peer| peer.ip());
         let provider = Arc::new((self, peer));
         let service = service_fn(|request| {
             let provider = Arc::clone(&provider);
             let reset = Arc::clone(&reset);
             async move {
                 let (provider, peer) = &*provider;
-                let answer = provider.answer(request, peer.as_deref()).await;
+                let answer = provider.answer(request, peer.as_deref(), address).await;
                 if answer.as_ref().err() == Some(&Cut::Reset) {
                     reset.store(true, Ordering::Release);
                 }
@@ -139,6 +142,7 @@ impl Provider {
         &self,
         request: Request<Incoming>,
         peer: Option<&str>,
+        address: Option<IpAddr>,
     ) -> Result<Response<Body>, Cut> {
         let (head, body) = request.into_parts();
         let Ok(body) = axum::body::to_bytes(Body::new(body), MAX_BODY).await else {
@@ -147,16 +151,28 @@ impl Provider {
         let path = head.uri.path();
         let platform = self.engine.map.as_ref();
         let voucher_call = platform.and_then(|map| Some((map, map.call_at(path)?)));
-        let wire = match (head.method, Kind::at(path)) {
-            (Method::POST, Some(kind)) => self.engine.send(kind, &body, peer).await,
-            (Method::POST, None) if path == "/mmpaymkttransfers/gethbinfo" => {
-                self.engine.query(&body, peer).await
+        let open = self.engine.open.as_ref().filter(|open| open.owns(path));
+        let wire = if let Some(open) = open {
+            let arrived = Arrived {
+                is_post: head.method == Method::POST,
+                path,
+                headers: &head.headers,
+                body: &body,
+                peer: address,
+            };
+            open.answer(&self.engine.books, arrived).await
+        } else {
+            match (head.method, Kind::at(path)) {
+                (Method::POST, Some(kind)) => self.engine.send(kind, &body, peer).await,
+                (Method::POST, None) if path == "/mmpaymkttransfers/gethbinfo" => {
+                    self.engine.query(&body, peer).await
+                }
+                (Method::POST, None) => match voucher_call {
+                    Some((map, call)) => map.answer(&self.engine.books, call, &body).await,
+                    None => return Ok(wire::not_found()),
+                },
+                _ => return Ok(wire::not_found()),
             }
-            (Method::POST, None) => match voucher_call {
-                Some((map, call)) => map.answer(&self.engine.books, call, &body).await,
-                None => return Ok(wire::not_found()),
-            },
-            _ => return Ok(wire::not_found()),
         };
         if !self.latency.is_zero() {
             let _stopped = tokio::time::timeout(self.latency, self.stop.cancelled()).await;

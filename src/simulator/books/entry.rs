@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::chaos::Call;
 use super::super::fault::Fault;
 use super::super::map::Line;
+use super::super::open;
 
 /// The state of an order, in the provider's words (`RFUND_ING` is spelt so by the provider).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,4 +137,6 @@ pub(in super::super) enum Entry {
     },
     /// Of the voucher platform.
     Map(Box<Line>),
+    /// Of the open platform.
+    Open(Box<open::Line>),
 }

@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use super::super::chaos::Call;
 use super::super::map::MapBook;
+use super::super::open::Shelf;
 use super::entry::{Accepted, Entry, State};
 use super::order::{Order, Payment, Requests, Totals};
 use super::windows::Windows;
@@ -28,6 +29,8 @@ pub(in super::super) struct Ledger {
     pub(in super::super) windows: Windows,
     /// The voucher platform's part.
     pub(in super::super) map: MapBook,
+    /// The open platform's part.
+    pub(in super::super) open: Shelf,
     totals: Totals,
     due: BinaryHeap<Reverse<(i64, String)>>,
     pub(super) opening: Option<Opening>,
@@ -81,6 +84,10 @@ impl Ledger {
             Entry::Map(line) => {
                 self.saw(line.at_ms());
                 self.map.apply(*line);
+            }
+            Entry::Open(line) => {
+                self.saw(line.at_ms());
+                self.open.apply(*line);
             }
         }
     }
@@ -207,9 +214,11 @@ impl Ledger {
     pub(super) fn next_due(&mut self, now_ms: i64) -> Option<Entry> {
         while let Some(Reverse((at_ms, _))) = self.due.peek() {
             if *at_ms > now_ms {
-                return None;
+                break;
             }
-            let Reverse((at_ms, mch_billno)) = self.due.pop()?;
+            let Some(Reverse((at_ms, mch_billno))) = self.due.pop() else {
+                break;
+            };
             // A line read back schedules its follower again; only the step that is really next counts.
             let Some(order) = self.orders.get(&mch_billno) else {
                 continue;
@@ -219,7 +228,8 @@ impl Ledger {
                 Some(_) | None => {}
             }
         }
-        None
+        let line = self.open.next_due(now_ms)?;
+        Some(Entry::Open(Box::new(line)))
     }
 
     pub(in super::super) fn order(&self, mch_billno: &str) -> Option<&Order> {

@@ -61,6 +61,15 @@ impl Log {
         if lines.is_empty() {
             return Receipt(None);
         }
+        self.queue(lines)
+    }
+
+    /// Stands for everything that was queued so far; costs an fsync.
+    pub(super) fn flush(&self) -> Receipt {
+        self.queue(Vec::new())
+    }
+
+    fn queue(&self, lines: Vec<u8>) -> Receipt {
         let (written, receipt) = oneshot::channel();
         if let Some(queue) = &self.queue {
             // A thread that is gone drops the sender, and the receipt then says so.

@@ -28,6 +28,7 @@ pub use replay::BooksError;
 
 use super::clock::{self, Clock};
 use super::map::MapBook;
+use super::open::{OpenBook, OpenOrder};
 
 /// The open books of a running simulator.
 #[derive(Debug)]
@@ -150,6 +151,31 @@ impl Books {
         self.lock().ledger.map.clone()
     }
 
+    /// What the open platform has in its books, in sum.
+    pub fn open_book(&self) -> OpenBook {
+        self.settle();
+        self.lock().ledger.open.book()
+    }
+
+    /// Every order of the open platform, in the order of storing.
+    pub fn open_orders(&self) -> Vec<OpenOrder> {
+        self.settle();
+        self.lock().ledger.open.orders()
+    }
+
+    /// Every order of the open platform that somebody was paid for, in the order of payment: the
+    /// number is the bizCode.
+    pub fn open_payments(&self) -> Vec<Payment> {
+        self.settle();
+        self.lock().ledger.open.payments()
+    }
+
+    /// The open platform's part of a books file, as of its last line: payments and sums.
+    pub fn read_open(path: &Path) -> Result<(Vec<Payment>, OpenBook), BooksError> {
+        let ledger = replay::read(path)?;
+        Ok((ledger.open.payments(), ledger.open.book()))
+    }
+
     /// The merchant's balance.
     pub fn balance_fen(&self) -> i64 {
         self.totals().balance_fen
@@ -177,6 +203,11 @@ impl Books {
     /// Carries out whatever simulated time has brought.
     pub(super) fn settle(&self) {
         let ((), _receipt) = self.change(|_| ());
+    }
+
+    /// Resolves once everything that has been decided so far is on disk.
+    pub(super) fn flush(&self) -> Receipt {
+        self.lock().log.flush()
     }
 
     /// Decides and records under one lock, so that the order of decisions is the order of lines.

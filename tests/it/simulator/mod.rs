@@ -1,4 +1,4 @@
-//! The simulator from outside: over real HTTP, with what WeChat's documents promise.
+//! The simulator from outside: over real HTTP, with what the documents promise.
 
 mod books;
 mod client;
@@ -7,6 +7,7 @@ mod group;
 mod limits;
 mod map;
 mod mini;
+mod open_platform;
 mod process;
 mod protocol;
 mod speed;
