@@ -22,6 +22,7 @@ pub mod machine;
 pub mod missing;
 pub mod money;
 pub mod number;
+pub mod open_platform;
 pub mod outcome;
 pub mod packet;
 pub mod plan;

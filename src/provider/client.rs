@@ -135,13 +135,14 @@ impl Client {
     }
 
     pub(super) async fn post(&self, request: &HttpRequest) -> Result<HttpReply, Broken> {
-        let sent = self
+        let mut builder = self
             .http
             .post(format!("{}{}", self.base, request.path))
-            .header("content-type", request.content_type)
-            .body(request.body.clone())
-            .send()
-            .await;
+            .header("content-type", request.content_type);
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        let sent = builder.body(request.body.clone()).send().await;
         let mut response = sent.map_err(|error| broken(request.call, &error, None, None))?;
         let status = response.status().as_u16();
         let mut body = Vec::new();

@@ -1,8 +1,9 @@
 //! The payment providers: bytes out, a typed verdict in.
 //!
 //! A protocol is a [`Codec`]: pure functions from what must be paid to the bytes of a request, and
-//! from the bytes of a reply to what they prove. It does no I/O and reads no clock; nonce and key
-//! come in as arguments. So golden files pin it byte by byte, and a request can be made again. The
+//! from the bytes of a reply to what they prove. It holds the secrets of one merchant, does no I/O
+//! and reads no clock; nonce and time come in as a [`Stamp`]. So golden files pin it byte by byte,
+//! and a request can be made again. The
 //! one HTTP client, in `client`, says what a broken exchange proves, and no protocol can say it
 //! otherwise: a time-out taken for a refusal is a second payment.
 //!
@@ -13,6 +14,7 @@
 mod client;
 mod credential;
 pub mod map;
+pub mod open_platform;
 mod receiver;
 mod tls;
 mod voucher;
@@ -26,12 +28,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::clock;
-use crate::domain::Fen;
 use crate::domain::machine::Protocol;
 use crate::domain::outcome::{Cause, QueryOutcome, Rejection, RejectionKind, SendOutcome};
 use crate::domain::packet::{Kind, RiskInfo};
 use crate::domain::status_reply::StatusReply;
 use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
+use crate::domain::{Fen, Timestamp};
 
 use client::{Client, Endpoint, Failure};
 
@@ -75,6 +77,8 @@ pub struct HttpRequest {
     pub path: Cow<'static, str>,
     /// The value of the header of this name.
     pub content_type: &'static str,
+    /// Further headers by their names; each value is visible ASCII.
+    pub headers: Vec<(&'static str, String)>,
     /// Holds an openid and a signature: for the wire and the encrypted record alone.
     pub body: Vec<u8>,
     /// What is recorded instead, where the body holds what must be forgotten.
@@ -105,25 +109,45 @@ impl fmt::Debug for HttpReply {
     }
 }
 
-/// A protocol. There are no default methods: one that is forgotten must not compile.
+/// What makes one request differ from the next about the same payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Another one in every request: printable ASCII.
+    pub nonce: String,
+    /// When it is made.
+    pub at: Timestamp,
+}
+
+impl Stamp {
+    /// A stamp that nobody had before.
+    fn fresh() -> Self {
+        Self {
+            nonce: clock::random_hex::<16>(),
+            at: clock::wall(),
+        }
+    }
+}
+
+/// A protocol, with the secrets of one merchant. There are no default methods: one that is
+/// forgotten must not compile.
 pub trait Codec: Send + Sync + fmt::Debug {
-    /// The request to pay.
-    fn send_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest;
+    /// The request to pay; or why there is none, as a short stable word.
+    fn send_request(&self, payment: &Payment, stamp: &Stamp) -> Result<HttpRequest, &'static str>;
     /// What its reply proves.
     fn read_send(&self, payment: &Payment, reply: &HttpReply) -> SendOutcome;
-    /// The question about the number.
-    fn query_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest;
+    /// The question about the number; or why there is none, as a short stable word.
+    fn query_request(&self, payment: &Payment, stamp: &Stamp) -> Result<HttpRequest, &'static str>;
     /// What its reply proves.
     fn read_query(&self, payment: &Payment, reply: &HttpReply) -> QueryOutcome;
     /// What the reply to a question says, for people; nothing if it cannot be read.
     fn describe(&self, reply: &HttpReply) -> Option<StatusReply>;
 }
 
-/// The codec of a protocol that pays red packets.
+/// The codec of a protocol that pays red packets, for a merchant with this key.
 #[must_use]
-pub fn codec(protocol: Protocol) -> Option<&'static dyn Codec> {
+pub fn codec(protocol: Protocol, key: &ApiKey) -> Option<Arc<dyn Codec>> {
     match protocol {
-        Protocol::WechatPayV2 => Some(&wechat_pay_v2::WechatPayV2),
+        Protocol::WechatPayV2 => Some(Arc::new(wechat_pay_v2::WechatPayV2::new(key))),
         Protocol::Map => None,
     }
 }
@@ -159,16 +183,16 @@ impl<T: fmt::Debug> fmt::Debug for Said<T> {
 /// One merchant account's door to its provider. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Provider {
-    codec: &'static dyn Codec,
+    codec: Arc<dyn Codec>,
     client: Client,
-    merchant: Arc<(MchId, ApiKey)>,
+    mch_id: MchId,
 }
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider")
             .field("codec", &self.codec)
-            .field("mch_id", &self.merchant.0)
+            .field("mch_id", &self.mch_id)
             .finish_non_exhaustive()
     }
 }
@@ -183,7 +207,6 @@ impl Provider {
         credential: &Credential,
         timeouts: Timeouts,
     ) -> anyhow::Result<Self> {
-        let merchant = Arc::new((credential.mch_id.clone(), credential.api_key.clone()));
         let endpoint = Endpoint {
             name: &credential.name,
             base_url: &credential.base_url,
@@ -191,21 +214,19 @@ impl Provider {
             ca_pem: credential.ca_pem.as_deref(),
         };
         let client = Client::new(&endpoint, timeouts)?;
-        let codec = codec(protocol);
+        let codec = codec(protocol, &credential.api_key);
         Ok(Self {
             codec: codec.with_context(|| format!("{} pays no red packets", protocol.name()))?,
             client,
-            merchant,
+            mch_id: credential.mch_id.clone(),
         })
     }
 
     /// Asks the provider to pay. A caller that drops the future knows nothing of the outcome:
     /// bytes may have left.
     pub async fn send(&self, payment: &Payment) -> Said<SendOutcome> {
-        let (_, key) = &*self.merchant;
-        let nonce = clock::random_hex::<16>();
-        let request = self.codec.send_request(payment, key, &nonce);
-        self.exchange(payment, request, |reply| {
+        let request = self.codec.send_request(payment, &Stamp::fresh());
+        self.exchange("send", payment, request, |reply| {
             self.codec.read_send(payment, reply)
         })
         .await
@@ -213,10 +234,8 @@ impl Provider {
 
     /// Asks the provider what became of a number.
     pub async fn query(&self, payment: &Payment) -> Said<QueryOutcome> {
-        let (_, key) = &*self.merchant;
-        let nonce = clock::random_hex::<16>();
-        let request = self.codec.query_request(payment, key, &nonce);
-        self.exchange(payment, request, |reply| {
+        let request = self.codec.query_request(payment, &Stamp::fresh());
+        self.exchange("query", payment, request, |reply| {
             self.codec.read_query(payment, reply)
         })
         .await
@@ -234,12 +253,17 @@ impl Provider {
 
     async fn exchange<T: From<Failure>>(
         &self,
+        call: &'static str,
         payment: &Payment,
-        request: HttpRequest,
+        request: Result<HttpRequest, &'static str>,
         read: impl FnOnce(&HttpReply) -> T,
     ) -> Said<T> {
+        let request = match request {
+            Ok(request) => request,
+            Err(why) => return unsent(call, Failure::NotSent(why)),
+        };
         // Another merchant's key would be answered SIGN_ERROR, and a query NOT_FOUND.
-        if payment.mch_id != self.merchant.0 {
+        if payment.mch_id != self.mch_id {
             return Said {
                 request: request.body,
                 ..unsent(request.call, Failure::WrongMerchant)
@@ -329,6 +353,7 @@ mod tests {
             call: "c",
             path: "/".into(),
             content_type: "text/xml",
+            headers: vec![("sign", "oAlice".to_owned())],
             body: body.clone(),
             recorded: None,
         };

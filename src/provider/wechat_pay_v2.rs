@@ -18,7 +18,7 @@ mod tests;
 mod told;
 mod xml;
 
-use super::{ApiKey, Codec, HttpReply, HttpRequest, Payment};
+use super::{ApiKey, Codec, HttpReply, HttpRequest, Payment, Stamp};
 use crate::domain::outcome::{Cause, ProviderState, QueryOutcome, Rejection, Report, SendOutcome};
 use crate::domain::packet::Kind;
 use crate::domain::status_reply::StatusReply;
@@ -28,9 +28,17 @@ use crate::signing::wechat_v2::md5_sign;
 use codes::Verdict;
 use xml::Elements;
 
-/// The protocol.
+/// The protocol, for one merchant.
 #[derive(Debug)]
-pub(super) struct WechatPayV2;
+pub(super) struct WechatPayV2 {
+    key: ApiKey,
+}
+
+impl WechatPayV2 {
+    pub(super) fn new(key: &ApiKey) -> Self {
+        Self { key: key.clone() }
+    }
+}
 
 /// Where a packet stands, in `gethbinfo`'s words (4011983160; RFUND_ING is spelled so there).
 const STATES: [(&str, ProviderState); 6] = [
@@ -48,7 +56,7 @@ const MAX_NUMBER: usize = 64;
 const MAX_REASON: usize = 200;
 
 impl Codec for WechatPayV2 {
-    fn send_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest {
+    fn send_request(&self, payment: &Payment, stamp: &Stamp) -> Result<HttpRequest, &'static str> {
         let texts = &payment.texts;
         let fen = payment.amount.0.to_string();
         let [send_name, wishing, act_name, remark, client_ip] = [
@@ -72,7 +80,7 @@ impl Codec for WechatPayV2 {
             Kind::MiniProgram => ["", "MINI_PROGRAM_JSAPI"],
         };
         let fields = [
-            ("nonce_str", nonce),
+            ("nonce_str", &*stamp.nonce),
             ("mch_billno", payment.mch_billno.as_str()),
             ("mch_id", payment.mch_id.as_str()),
             ("wxappid", payment.appid.as_str()),
@@ -94,7 +102,7 @@ impl Codec for WechatPayV2 {
             Kind::Fission => ("sendgroupredpack", "/mmpaymkttransfers/sendgroupredpack"),
             Kind::MiniProgram => ("sendminiprogramhb", "/mmpaymkttransfers/sendminiprogramhb"),
         };
-        signed(call, path, &fields, key)
+        Ok(signed(call, path, &fields, &self.key))
     }
 
     fn read_send(&self, payment: &Payment, reply: &HttpReply) -> SendOutcome {
@@ -117,15 +125,16 @@ impl Codec for WechatPayV2 {
     }
 
     /// Calls the appid `appid`, where a send calls it `wxappid`; the other name is a SIGN_ERROR.
-    fn query_request(&self, payment: &Payment, key: &ApiKey, nonce: &str) -> HttpRequest {
+    fn query_request(&self, payment: &Payment, stamp: &Stamp) -> Result<HttpRequest, &'static str> {
         let fields = [
-            ("nonce_str", nonce),
+            ("nonce_str", &*stamp.nonce),
             ("mch_billno", payment.mch_billno.as_str()),
             ("mch_id", payment.mch_id.as_str()),
             ("appid", payment.appid.as_str()),
             ("bill_type", "MCHT"),
         ];
-        signed("gethbinfo", "/mmpaymkttransfers/gethbinfo", &fields, key)
+        let path = "/mmpaymkttransfers/gethbinfo";
+        Ok(signed("gethbinfo", path, &fields, &self.key))
     }
 
     fn read_query(&self, payment: &Payment, reply: &HttpReply) -> QueryOutcome {
@@ -160,6 +169,7 @@ fn signed(
         call,
         path: path.into(),
         content_type: "text/xml; charset=utf-8",
+        headers: Vec::new(),
         body,
         recorded: None,
     }

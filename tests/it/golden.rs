@@ -7,18 +7,20 @@
 //! so that a mistake of ours cannot be made golden.
 
 mod map;
+mod open_platform;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hongbao::domain::Fen;
 use hongbao::domain::machine::Protocol;
 use hongbao::domain::packet::{Kind, RiskInfo};
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Scene, Texts};
-use hongbao::provider::{ApiKey, HttpReply, Payment, codec};
+use hongbao::domain::{Fen, Timestamp};
+use hongbao::provider::{ApiKey, HttpReply, Payment, Stamp, codec};
 use serde::Deserialize;
 
-/// The protocol of the cases in this file; those of the voucher platform are in `map`.
+/// The protocol of the cases in this file; those of the voucher platform are in `map`, those
+/// of the open platform in `open_platform`.
 const PROTOCOL: Protocol = Protocol::WechatPayV2;
 /// The key of `tests/golden/vectors/signatures.json`.
 const KEY: &str = "192006250b4c09247ec02edce69f6a2d";
@@ -144,20 +146,26 @@ impl Case {
 
     /// The bytes of the request, and what the reply proves, as text.
     fn run(&self, reply: HttpReply) -> (Vec<u8>, String) {
-        let (codec, payment) = (codec(PROTOCOL).unwrap(), self.payment());
         let key = ApiKey::parse(KEY).unwrap();
+        let (codec, payment) = (codec(PROTOCOL, &key).unwrap(), self.payment());
+        let stamp = Stamp {
+            nonce: self.nonce.clone(),
+            at: Timestamp(0),
+        };
         let (request, outcome) = match &*self.call {
             "sendredpack" | "sendgroupredpack" | "sendminiprogramhb" => (
-                codec.send_request(&payment, &key, &self.nonce),
+                codec.send_request(&payment, &stamp),
                 format!("{:#?}\n", codec.read_send(&payment, &reply)),
             ),
             "gethbinfo" => (
-                codec.query_request(&payment, &key, &self.nonce),
+                codec.query_request(&payment, &stamp),
                 format!("{:#?}\n", codec.read_query(&payment, &reply)),
             ),
             other => panic!("no call {other}"),
         };
+        let request = request.unwrap();
         assert_eq!(request.call, self.call);
+        assert!(request.headers.is_empty());
         (request.body, outcome)
     }
 }
@@ -169,7 +177,11 @@ fn folder(protocol: Protocol) -> PathBuf {
 }
 
 fn cases(protocol: Protocol) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(folder(protocol))
+    cases_in(&folder(protocol))
+}
+
+fn cases_in(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir());

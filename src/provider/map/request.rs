@@ -259,6 +259,7 @@ fn post(call: &'static str, prefix: &str, body: &impl Serialize) -> Option<HttpR
         call,
         path: format!("{prefix}/redPaper/{call}").into(),
         content_type: "application/json; charset=utf-8",
+        headers: Vec::new(),
         body: serde_json::to_vec(body).ok()?,
         recorded: None,
     })

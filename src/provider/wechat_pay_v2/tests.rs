@@ -8,6 +8,10 @@ use crate::signing::wechat_v2;
 
 const KEY: &str = "192006250b4c09247ec02edce69f6a2d";
 
+fn codec() -> WechatPayV2 {
+    WechatPayV2::new(&ApiKey::parse(KEY).unwrap())
+}
+
 fn payment(texts: Texts) -> Payment {
     Payment {
         mch_id: MchId::parse("10000098").unwrap(),
@@ -45,7 +49,7 @@ const ECHO: &str = "<mch_billno>1000009820250122000000000001</mch_billno><mch_id
                     <re_openid>oAlice</re_openid><total_amount>100</total_amount>";
 
 fn sent(elements: &str) -> SendOutcome {
-    WechatPayV2.read_send(&payment(texts("s", "r")), &answer(elements))
+    codec().read_send(&payment(texts("s", "r")), &answer(elements))
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn a_reply_at_odds_with_itself_proves_nothing() {
             (outer, inner),
             ("SUCCESS", "FAIL") | ("FAIL", "FAIL") | ("FAIL", "")
         );
-        let outcome = WechatPayV2.read_send(&payment, &reply);
+        let outcome = codec().read_send(&payment, &reply);
         assert_eq!(
             matches!(outcome, SendOutcome::Rejected(_)),
             refused,
@@ -165,7 +169,7 @@ fn an_end_counts_once_it_is_stated() {
         };
         let fields = fields.replace(">0<", &format!(">{amount}<"));
         let reply = answer(&format!("{ECHO}<status>{word}</status>{fields}"));
-        let outcome = WechatPayV2.read_query(&payment(texts("s", "r")), &reply);
+        let outcome = codec().read_query(&payment(texts("s", "r")), &reply);
         let QueryOutcome::Known(report) = outcome else {
             panic!("{word}: {outcome:?}")
         };
@@ -202,7 +206,7 @@ fn the_shares_of_a_group_packet_add_up() {
             .map(|fen| format!("<hbinfo><openid>o{fen}</openid><amount>{fen}</amount></hbinfo>"))
             .collect();
         let reply = format!("{ECHO}<status>{status}</status>{more}<hblist>{shares}</hblist>");
-        WechatPayV2.read_query(&group, &answer(&reply))
+        codec().read_query(&group, &answer(&reply))
     };
     let back = |fen: i64| format!("<refund_amount>{fen}</refund_amount>");
     for (status, shares, more) in [
@@ -242,14 +246,16 @@ proptest! {
     /// WeChat Pay checks the signature over what it reads, not over what we meant.
     #[test]
     fn what_is_signed_is_what_is_read(a in any::<String>(), b in "[]>&<'\"a\r\n\t🧧 ]{0,40}") {
-        let key = ApiKey::parse(KEY).unwrap();
         let payment = payment(texts(&a, &b));
-        let nonce = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS";
+        let stamp = Stamp {
+            nonce: "5K8264ILTKCH16CQ2502SI8ZNMTM67VS".to_owned(),
+            at: Timestamp(0),
+        };
         for request in [
-            WechatPayV2.send_request(&payment, &key, nonce),
-            WechatPayV2.query_request(&payment, &key, nonce),
+            codec().send_request(&payment, &stamp),
+            codec().query_request(&payment, &stamp),
         ] {
-            let elements = Elements::read(&request.body).unwrap();
+            let elements = Elements::read(&request.unwrap().body).unwrap();
             let sign = elements.get("sign").unwrap();
             prop_assert!(wechat_v2::verify(&elements.pairs(), KEY, sign));
         }
@@ -260,9 +266,9 @@ proptest! {
     fn noise_proves_nothing(status in 100..=599_u16, body in any::<Vec<u8>>()) {
         let payment = payment(texts("s", "r"));
         let reply = HttpReply { status, body };
-        let sent = WechatPayV2.read_send(&payment, &reply);
+        let sent = codec().read_send(&payment, &reply);
         prop_assert!(matches!(sent, SendOutcome::Unknown(_)), "{sent:?}");
-        let told = WechatPayV2.read_query(&payment, &reply);
+        let told = codec().read_query(&payment, &reply);
         prop_assert!(matches!(told, QueryOutcome::Unknown(_)), "{told:?}");
     }
 
@@ -272,7 +278,7 @@ proptest! {
         let mut reply = answer(ECHO);
         prop_assume!(cut < reply.body.len());
         reply.body.truncate(cut);
-        let sent = WechatPayV2.read_send(&payment(texts("s", "r")), &reply);
+        let sent = codec().read_send(&payment(texts("s", "r")), &reply);
         prop_assert_eq!(sent, SendOutcome::Unknown(Cause::Unparsable));
     }
 }
