@@ -10,6 +10,7 @@ mod admin;
 mod asks;
 mod audience;
 mod campaign;
+mod events;
 mod groups;
 mod import;
 mod issuance;

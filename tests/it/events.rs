@@ -20,6 +20,15 @@ on_both!(
     a_cursor_is_of_its_shop,
 );
 
+/// Ten hours a second: packets end soon.
+async fn quick(db: TestDb) -> TestApp {
+    let options = Options {
+        time_scale: 36_000,
+        ..Options::default()
+    };
+    TestApp::start_with(db, options).await
+}
+
 /// All events from a cursor on, in parts.
 pub async fn all(client: &Client, filter: Option<pb::EventFilter>) -> Vec<pb::Event> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -85,7 +94,7 @@ async fn sent(app: &TestApp, campaign: i64, openid: &str) -> i64 {
 }
 
 async fn a_feed_has_every_entry_once_in_order(db: TestDb) {
-    let app = TestApp::start(db).await;
+    let app = quick(db).await;
     let campaign = ready(&app, 100_000).await;
     for n in 0..12 {
         sent(&app, campaign, &format!("oFeed{n}")).await;
@@ -107,7 +116,7 @@ async fn a_feed_has_every_entry_once_in_order(db: TestDb) {
 }
 
 async fn a_stream_goes_on_from_its_cursor(db: TestDb) {
-    let app = TestApp::start(db).await;
+    let app = quick(db).await;
     let campaign = ready(&app, 100_000).await;
     let watch = |cursor: String| pb::WatchEventsRequest {
         shop_id: SHOP,
@@ -159,7 +168,7 @@ async fn a_stream_goes_on_from_its_cursor(db: TestDb) {
 }
 
 async fn filters_choose(db: TestDb) {
-    let app = TestApp::start(db).await;
+    let app = quick(db).await;
     let campaign = ready(&app, 100_000).await;
     let one = sent(&app, campaign, "oOne").await;
     sent(&app, campaign, "oTwo").await;
@@ -222,7 +231,7 @@ async fn filters_choose(db: TestDb) {
 }
 
 async fn a_reader_who_polls_while_many_write_skips_nothing(db: TestDb) {
-    let app = TestApp::start(db).await;
+    let app = quick(db).await;
     let campaign = ready(&app, 1_000_000).await;
     let senders = (0..8).map(|n| {
         let client = app.client.clone();
@@ -307,7 +316,16 @@ fn two_servers_give_each_place_once() {
 }
 
 async fn an_app_is_not_told_of_products_that_it_may_not_see(db: TestDb) {
-    let scene = crate::vouchers::Scene::open(db).await;
+    let options = Options {
+        time_scale: 1,
+        dispatcher: false,
+        tells: true,
+        ..Options::default()
+    };
+    let app = TestApp::start_with(db, options).await;
+    let client = app.client.clone();
+    client.make_shop(SHOP).await;
+    let scene = crate::vouchers::Scene { app, client };
     let product = scene.product_with("secret", |_| {}).await;
     let gift = scene.gift("secret", "13912345678");
     scene.try_give(gift).await.unwrap();
@@ -364,7 +382,7 @@ async fn an_app_is_not_told_of_products_that_it_may_not_see(db: TestDb) {
 }
 
 async fn a_cursor_is_of_its_shop(db: TestDb) {
-    let app = TestApp::start(db).await;
+    let app = quick(db).await;
     ready(&app, 1_000).await;
     app.client.make_shop(2).await;
     let list = |shop_id, cursor: &str| pb::ListEventsRequest {

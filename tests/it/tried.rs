@@ -4,6 +4,7 @@
 mod groups;
 mod refused;
 mod vouchers;
+mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -300,6 +301,7 @@ async fn every_write_can_be_tried(db: TestDb) {
     tried!(ground, issuances.resend, resend, |a| issuance(a.issuance));
     groups::tried(&mut ground, account_id).await;
     Box::pin(vouchers::tried(&mut ground)).await;
+    Box::pin(webhooks::tried(&mut ground)).await;
     change!(pause_campaign, PauseCampaignRequest {});
     change!(end_campaign, EndCampaignRequest {});
 

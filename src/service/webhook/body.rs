@@ -41,7 +41,9 @@ pub(super) fn message(to: &Receiver, event: &EventView, now: Timestamp) -> Optio
 
 /// What an answer means to a receiver of a style.
 pub(super) fn outcome(style: Style, delivered: &Delivered) -> Outcome {
-    let said = delivered.reply_excerpt.trim();
+    // What cannot be shown stands as U+FFFD in it, a line break too.
+    let blank = |c: char| c.is_whitespace() || c == char::REPLACEMENT_CHARACTER;
+    let said = delivered.reply_excerpt.trim_matches(blank);
     match (style, delivered.outcome) {
         (Style::OpenPlatform, Outcome::Done) if !said.eq_ignore_ascii_case(ACKNOWLEDGED) => {
             Outcome::Status(delivered.http_status.unwrap_or_default())

@@ -78,6 +78,10 @@ fn wants(
     if row.aggregate == Aggregate::Endpoint && row.kind == PING {
         return own;
     }
+    // What was before it is not told, though its place comes later.
+    if row.create_time < endpoint.create_time {
+        return false;
+    }
     // It is not told of itself: it was just disabled, or is being changed by its app.
     if own || row.product_id.is_some_and(|id| !seen.contains(&id)) {
         return false;

@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/asks.rs", include_str!("asks.rs")),
     ("bad_input/audience.rs", include_str!("audience.rs")),
     ("bad_input/campaign.rs", include_str!("campaign.rs")),
+    ("bad_input/events.rs", include_str!("events.rs")),
     ("bad_input/groups.rs", include_str!("groups.rs")),
     ("bad_input/import.rs", include_str!("import.rs")),
     ("bad_input/issuance.rs", include_str!("issuance.rs")),

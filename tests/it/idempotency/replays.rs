@@ -10,6 +10,7 @@ use super::{quiet, writes};
 mod audience;
 mod sends;
 mod vouchers;
+mod webhooks;
 use crate::support::{Raw, SHOP, TestDb, on_both, reason};
 
 on_both!(every_write_replays);
@@ -288,6 +289,7 @@ async fn every_write_replays(db: TestDb) {
     audience::replay(&app, &mut seen).await;
     sends::replay(&app, account, &mut seen).await;
     Box::pin(vouchers::replay(&app, &mut seen)).await;
+    Box::pin(webhooks::replay(&app, &mut seen)).await;
     turns!(pause_campaign, PauseCampaignRequest {}, |r| r.campaign_id =
         99);
     turns!(end_campaign, EndCampaignRequest {}, |r| r.campaign_id = 99);

@@ -27,6 +27,8 @@ pub struct Options {
     /// How fast time runs, here and at the provider.
     pub time_scale: u32,
     pub dispatcher: bool,
+    /// Whether what happens is told without a dispatcher, too.
+    pub tells: bool,
     pub taken_per_mille: u16,
     pub balance_fen: i64,
     pub provider_timeout_ms: u64,
@@ -45,6 +47,7 @@ impl Default for Options {
             // An hour a second.
             time_scale: 3_600,
             dispatcher: true,
+            tells: false,
             taken_per_mille: 1_000,
             balance_fen: 1_000_000_000,
             provider_timeout_ms: 1_000,
@@ -219,7 +222,7 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
     config.clock.scale = options.time_scale;
     config.dispatcher.enabled = options.dispatcher;
     config.dispatcher.poll_ms = 20;
-    config.webhooks.enabled = options.dispatcher;
+    config.webhooks.enabled = options.dispatcher || options.tells;
     config.webhooks.allow_loopback = true;
     config.webhooks.timeout_ms = 1_000;
     config.provider.total_timeout_ms = options.provider_timeout_ms;
