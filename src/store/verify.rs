@@ -17,6 +17,7 @@ use super::tx::{End, Fault, to_error};
 use crate::domain::id::{AttemptId, IssuanceId};
 use crate::domain::{Fen, Result, State};
 
+mod events;
 mod vouchers;
 
 /// A rule of the books.
@@ -46,7 +47,7 @@ const NAMED_MAX: usize = 20;
 
 /// Every check.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    PACKETS.iter().chain(vouchers::CHECKS)
+    PACKETS.iter().chain(vouchers::CHECKS).chain(events::CHECKS)
 }
 
 /// What must hold of campaigns and packets.

@@ -190,4 +190,16 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
         "UPDATE issuance SET shop_id = 2 WHERE id = {received}", "{received}"),
     breaks("one-tenant", &[],
         "UPDATE issuance_batch SET shop_id = 2 WHERE id = {batch}", "{member}"),
+    breaks("feed-has-no-gap", &[],
+        "UPDATE event_head SET position = position + 1 WHERE shop_id = 1", "1"),
+    breaks("feed-has-no-gap", &[],
+        "UPDATE journal SET position = 1000000 WHERE position = 1 AND shop_id = 1", "1"),
+    breaks("feed-keeps-subjects-in-order", &[],
+        "UPDATE journal SET position = 1000000 WHERE aggregate = 'CAMPAIGN' AND aggregate_id = {campaign} AND seq = 1", "{campaign}"),
+    breaks("feed-keeps-subjects-in-order", &[],
+        "UPDATE journal SET position = NULL WHERE aggregate = 'CAMPAIGN' AND aggregate_id = {campaign} AND seq = 1", "{campaign}"),
+    breaks("delivery-has-its-event", &[],
+        "INSERT INTO webhook_endpoint (id, shop_id, app_id, url_cipher, url_shown, style, types, secret_cipher, state, version, create_time, update_time)
+         SELECT 777777, 1, app_id, secret_hash, '', 'STANDARD', '', secret_hash, 'ACTIVE', 1, 1, 1 FROM api_key LIMIT 1;
+         INSERT INTO webhook_delivery (endpoint_id, position, type, event_time, state, due_time) VALUES (777777, 1000000, 'x.y', 1, 'PENDING', 1)", "777777"),
 ];
