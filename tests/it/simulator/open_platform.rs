@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod client;
+mod codec;
 mod faults;
 mod orders;
 mod receiver;
