@@ -66,17 +66,13 @@ impl Store {
     /// # Errors
     /// DATABASE_UNAVAILABLE.
     pub async fn place(&self, shop: ShopId) -> Result<Placed> {
-        let store = self.clone();
-        self.write(move |tx| {
-            let store = store.clone();
-            Box::pin(async move { tx.place(&store, shop).await })
-        })
-        .await
+        self.write(move |tx| Box::pin(async move { tx.place(shop).await }))
+            .await
     }
 }
 
 impl Tx {
-    async fn place(&self, store: &Store, shop: ShopId) -> Result<Placed, Fault> {
+    async fn place(&self, shop: ShopId) -> Result<Placed, Fault> {
         let head = self.lock_head(shop).await?;
         let rows = self.unplaced(shop).await?;
         let more = u64::try_from(rows.len()).is_ok_and(|count| count >= MOST);
@@ -95,7 +91,7 @@ impl Tx {
             .await?;
         Ok(Placed {
             entries: count.unsigned_abs(),
-            deliveries: self.fan_out(store, shop, &placed).await?,
+            deliveries: self.fan_out(shop, &placed).await?,
             more,
             oldest: placed.iter().map(|(_, row)| row.create_time).min(),
         })

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
 
-use super::super::Store;
 use super::super::entity::{journal, webhook_delivery, webhook_endpoint};
 use super::super::journal::insert_all;
 use super::super::tx::{Fault, Tx};
@@ -18,7 +17,6 @@ impl Tx {
     /// Makes a delivery of each event for each endpoint of the shop that wants it.
     pub(in crate::store) async fn fan_out(
         &self,
-        _store: &Store,
         shop: ShopId,
         placed: &[(i64, journal::Model)],
     ) -> Result<u64, Fault> {
