@@ -76,11 +76,14 @@ fn payment(credential: &OpenPlatformCredential, number: u32, fen: i64) -> Paymen
 async fn until_sent(provider: &Provider, payment: &Payment) {
     let asked = async {
         loop {
-            match provider.query(payment).await.outcome {
-                QueryOutcome::Known(report) if report.state == ProviderState::Sent => return,
-                QueryOutcome::Known(report) => assert_eq!(report.state, ProviderState::Sending),
-                other => panic!("{other:?}"),
+            let outcome = provider.query(payment).await.outcome;
+            let QueryOutcome::Known(report) = outcome else {
+                panic!("{outcome:?}");
+            };
+            if report.state == ProviderState::Sent {
+                return;
             }
+            assert_eq!(report.state, ProviderState::Sending);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
