@@ -6,6 +6,8 @@
 //! way finish, for a bounded time; close the database. A process that is killed
 //! instead loses nothing: what was under way is asked about by the next one.
 
+mod credentials;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,34 +21,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
-use crate::config::{Config, CredentialConfig, MapConfig, SignHash};
+use crate::config::Config;
 use crate::domain::grant::{Grant, Permission, PrincipalKind, Shops};
-use crate::domain::id::ShopId;
-use crate::domain::machine::Protocol;
 use crate::domain::remote_voucher::Patience;
-use crate::domain::text::{Code, MchId};
+use crate::domain::text::Code;
 use crate::domain::webhook::Reach;
 use crate::grpc::server::{self, Backend};
 use crate::http;
-use crate::provider::map::{self, AppKey, MapCredential};
-use crate::provider::{
-    ApiKey, Credential, Identity as ClientIdentity, ReceiverDoor, ReceiverOptions, Timeouts,
-    install_crypto,
-};
+use crate::provider::{ReceiverDoor, ReceiverOptions, Timeouts, install_crypto};
 use crate::service::ask::Asker;
+use crate::service::callback::Callbacks;
 use crate::service::dispatch::{self, Dispatcher};
 use crate::service::halt::Halt;
 use crate::service::identity::{self, Identity};
 use crate::service::issue::Issuer;
 use crate::service::pace::Pace;
-use crate::service::providers::{Providers, Secrets};
+use crate::service::providers::Providers;
 use crate::service::remote_voucher::Worker;
 use crate::service::signing::Signatures;
 use crate::service::voucher::{StoredCodes, Vouchers};
 use crate::service::webhook::{self, Courier, Publisher};
 use crate::service::{sampler, sweep};
-use crate::signing::private::PrivateKey;
-use crate::signing::rsa::Hash;
 use crate::store::app::NewApp;
 use crate::store::crypt::{KeyFile, Keys};
 use crate::store::lock::{ProcessLock, sqlite_path};
@@ -89,7 +84,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             .context("migrating the embedded database")?;
     }
     let store = Store::open(&settings, keys(config)?).await?;
-    let providers = Arc::new(providers(config)?);
+    let providers = Arc::new(credentials::providers(config)?);
     warn_of_strangers(&store, &providers).await?;
     let first_key = found_first_app(config, &store).await?;
 
@@ -125,6 +120,12 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         wake: Arc::clone(&wake),
         reach: Reach::of(config.webhooks.allow_loopback),
         stop: stop.clone(),
+    };
+    let callbacks = Callbacks {
+        store: store.clone(),
+        providers: Arc::clone(&providers),
+        metrics: metrics.clone(),
+        wake: Arc::clone(&wake),
     };
     if config.dispatcher.enabled {
         let halt = Halt::default();
@@ -178,6 +179,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         readiness: readiness(&store, &stop),
         version: http::admin::Version::default(),
     });
+    let pages = pages.merge(http::callback::router(callbacks));
     tracker.spawn(http::serve(
         admin_listener,
         pages,
@@ -401,101 +403,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if config.keys.file.is_some() || sqlite_path(&config.database.url).is_none() {
         keys(config)?;
     }
-    providers(config).map(drop)
-}
-
-fn providers(config: &Config) -> anyhow::Result<Providers> {
-    let timeouts = Timeouts {
-        connect: Duration::from_millis(config.provider.connect_timeout_ms),
-        total: Duration::from_millis(config.provider.total_timeout_ms),
-    };
-    let mut credentials = Vec::with_capacity(config.credentials.len());
-    for (name, raw) in &config.credentials {
-        let secrets = secrets(name, raw).with_context(|| format!("credentials.{name}"))?;
-        let shops = match &raw.shops {
-            None => Shops::All,
-            Some(ids) => Shops::Only(ids.iter().map(|id| ShopId(*id)).collect()),
-        };
-        credentials.push((secrets, shops));
-    }
-    Providers::new(credentials, timeouts)
-}
-
-fn secrets(name: &str, raw: &CredentialConfig) -> anyhow::Result<Secrets> {
-    Code::parse(name).context("the name must be 1 to 64 characters of [A-Za-z0-9_.:-]")?;
-    let key = match (&raw.api_key, &raw.api_key_file) {
-        (Some(key), None) => key.clone(),
-        (None, Some(path)) => String::from_utf8(read(path)?)?.trim().to_owned(),
-        _ => anyhow::bail!("give api_key or api_key_file, one of the two"),
-    };
-    let client_identity = match (&raw.cert_file, &raw.key_file) {
-        (Some(cert), Some(key)) => Some(ClientIdentity {
-            cert_pem: read(cert)?,
-            key_pem: read(key)?,
-        }),
-        (None, None) => None,
-        _ => anyhow::bail!("cert_file and key_file belong together"),
-    };
-    let ca_pem = raw.ca_file.as_ref().map(read).transpose()?;
-    let base_url = raw.base_url.trim_end_matches('/').to_owned();
-    if let Some(map) = &raw.map {
-        return Ok(Secrets::Map(Box::new(MapCredential {
-            name: name.to_owned(),
-            base_url,
-            app_id: merchant(Protocol::Map, raw)?,
-            app_key: AppKey::parse(&key)
-                .context("an app's key has 1 to 128 printable characters without blanks")?,
-            sign_key: String::from_utf8(read(&map.sign_key_file)?)
-                .ok()
-                .and_then(|pem| PrivateKey::from_pem(&pem))
-                .context(
-                    "map.sign_key_file must hold an RSA private key, PEM, 2,048 to 4,096 bits",
-                )?,
-            options: map_options(map),
-            client_identity,
-            ca_pem,
-        })));
-    }
-    let mch_id = merchant(Protocol::WechatPayV2, raw)?;
-    if let Some(pair) = &client_identity {
-        crate::provider::check_identity(pair, &mch_id, crate::clock::wall())?;
-    }
-    Ok(Secrets::WechatPay(Credential {
-        name: name.to_owned(),
-        base_url,
-        mch_id,
-        api_key: ApiKey::parse(&key).context("an API key has 32 characters")?,
-        client_identity,
-        ca_pem,
-    }))
-}
-
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
-}
-
-fn merchant(protocol: Protocol, raw: &CredentialConfig) -> anyhow::Result<MchId> {
-    protocol
-        .merchant(&raw.mch_id)
-        .with_context(|| format!("mch_id must be {}", protocol.merchant_rule()))
-}
-
-fn map_options(raw: &MapConfig) -> map::Options {
-    map::Options {
-        prefixes: map::Prefixes {
-            give: raw.give_prefix.clone(),
-            query: raw.query_prefix.clone(),
-            spend: raw.spend_prefix.clone(),
-            undo: raw.undo_prefix.clone(),
-        },
-        hash: match raw.sign_hash {
-            SignHash::Sha1 => Hash::Sha1,
-            SignHash::Sha256 => Hash::Sha256,
-            SignHash::Md5 => Hash::Md5,
-        },
-        signs_associated: raw.signs_associated,
-        refusals: raw.refusals.iter().cloned().collect(),
-    }
+    credentials::providers(config).map(drop)
 }
 
 /// Packets of an account whose credential is not here wait; say so at the start.

@@ -4,6 +4,8 @@
 //! than a server that does not start. Every key has a default but those that only
 //! an operator can know. `HONGBAO__SECTION__KEY` overrides the file.
 
+mod credential;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize, Serializer};
+
+pub use credential::{CredentialConfig, MapConfig, OpenPlatformConfig, SignHash};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -100,92 +104,6 @@ pub struct Keys {
     /// The key file, made by `hongbao keygen`. With SQLite it may be left out: the
     /// file then stands beside the database and is made at the first start.
     pub file: Option<PathBuf>,
-}
-
-/// The secrets of one merchant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CredentialConfig {
-    /// Where the provider is.
-    #[serde(default = "wechat_pay")]
-    pub base_url: String,
-    /// The merchant id; of a voucher platform the app id.
-    pub mch_id: String,
-    /// The API key, 32 characters, or a voucher platform's app key; or the file that
-    /// holds it.
-    #[serde(default, serialize_with = "hidden")]
-    pub api_key: Option<String>,
-    /// The file that holds the API key.
-    #[serde(default)]
-    pub api_key_file: Option<PathBuf>,
-    /// The client certificate, PEM (apiclient_cert.pem).
-    #[serde(default)]
-    pub cert_file: Option<PathBuf>,
-    /// Its private key, PEM (apiclient_key.pem).
-    #[serde(default)]
-    pub key_file: Option<PathBuf>,
-    /// The authority that signed the provider's certificate, PEM; only for a
-    /// provider that no public authority signed, such as the simulator.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// The shops that may pay with it; left out: all.
-    #[serde(default)]
-    pub shops: Option<Vec<i64>>,
-    /// What makes it an app at a MAP voucher platform (seed 002); left out: a merchant of
-    /// WeChat Pay.
-    #[serde(default)]
-    pub map: Option<MapConfig>,
-}
-
-/// An app at a MAP voucher platform.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MapConfig {
-    /// The app's RSA private key, PEM: it signs orders (tsig).
-    pub sign_key_file: PathBuf,
-    /// What its signature hashes with, as the platform has it: sha1, sha256 or md5.
-    #[serde(default)]
-    pub sign_hash: SignHash,
-    /// What stands in front of /redPaper/give.
-    #[serde(default = "gateway")]
-    pub give_prefix: String,
-    /// What stands in front of /redPaper/query.
-    #[serde(default)]
-    pub query_prefix: String,
-    /// What stands in front of /redPaper/spend.
-    #[serde(default = "gateway")]
-    pub spend_prefix: String,
-    /// What stands in front of /redPaper/undo.
-    #[serde(default = "gateway")]
-    pub undo_prefix: String,
-    /// Whether the platform signs associatedOrderId too.
-    #[serde(default)]
-    pub signs_associated: bool,
-    /// The error codes with which the platform refuses before anything happens. No other
-    /// code proves anything: what it leaves in doubt is looked up in the person's list.
-    #[serde(default)]
-    pub refusals: Vec<String>,
-}
-
-/// What an RSA signature hashes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SignHash {
-    /// SHA-1, as certificates of 2015 have it.
-    #[default]
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// MD5.
-    Md5,
-}
-
-fn gateway() -> String {
-    "/gw".to_owned()
-}
-
-fn wechat_pay() -> String {
-    "https://api.mch.weixin.qq.com".to_owned()
 }
 
 /// The work on packets.
@@ -360,8 +278,12 @@ impl Config {
         anyhow::ensure!(self.clock.scale > 0, "clock.scale must be positive");
         for (name, credential) in &self.credentials {
             anyhow::ensure!(
-                credential.map.is_none() || credential.base_url != wechat_pay(),
-                "credentials.{name}.base_url must say where the voucher platform is"
+                credential.map.is_none() || credential.open_platform.is_none(),
+                "credentials.{name} is a merchant of one platform: map or open_platform"
+            );
+            anyhow::ensure!(
+                credential.has_its_address(),
+                "credentials.{name}.base_url must say where the platform is"
             );
         }
         if self.clock.scale > 1 {

@@ -15,6 +15,7 @@ mod m20261126_000002_rules;
 mod m20261128_000003_vouchers;
 mod m20261129_000004_remote_outcome;
 mod m20261129_000005_events;
+mod m20261130_000006_open_platform;
 
 /// All steps, first to last.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000003_vouchers::Migration),
             Box::new(m20261129_000004_remote_outcome::Migration),
             Box::new(m20261129_000005_events::Migration),
+            Box::new(m20261130_000006_open_platform::Migration),
         ]
     }
 }

@@ -185,6 +185,7 @@ fn config(folder: &std::path::Path, simulator: &Simulator) -> Config {
         ca_file: None,
         shops: None,
         map: None,
+        open_platform: None,
     };
     config
         .credentials

@@ -2,95 +2,28 @@
 
 use super::error::{Error, Reason, Result};
 use super::id::AccountId;
-use super::machine::Protocol;
 use super::money::Fen;
-use super::packet::Capability;
-use super::text::{MchId, Texts};
+use super::protocol::Protocol;
+use super::text::Texts;
 
 /// WeChat Pay's default bounds of one packet, in fen (document 4011974053): outside
 /// of them a scene is needed.
 pub const SCENE_FREE: std::ops::RangeInclusive<Fen> = Fen(100)..=Fen(20_000);
 
-impl Protocol {
-    /// Every protocol with its name in requests, rows and metrics.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("wechat_pay_v2", Self::WechatPayV2), ("map", Self::Map)];
-
-    /// The protocol of a name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, protocol)| *protocol)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WechatPayV2 => "wechat_pay_v2",
-            Self::Map => "map",
-        }
-    }
-
-    /// Whether red packets are paid through it; else it gives vouchers.
-    #[must_use]
-    pub fn pays_packets(self) -> bool {
-        match self {
-            Self::WechatPayV2 => true,
-            Self::Map => false,
-        }
-    }
-
-    /// The merchant of a name: an app's id where the protocol has apps.
-    #[must_use]
-    pub fn merchant(self, raw: &str) -> Option<MchId> {
-        match self {
-            Self::WechatPayV2 => MchId::parse(raw),
-            Self::Map => MchId::of_app(raw),
-        }
-    }
-
-    /// What a merchant's name looks like, for people.
-    #[must_use]
-    pub fn merchant_rule(self) -> &'static str {
-        match self {
-            Self::WechatPayV2 => "8 to 10 digits",
-            Self::Map => "the app id: 1 to 64 characters of [A-Za-z0-9_.:-]",
-        }
-    }
-}
-
-impl Protocol {
-    /// What an account of the protocol can do unless it is told otherwise: WeChat Pay
-    /// closed group packets on 2024-06-05.
-    #[must_use]
-    pub fn capabilities(self) -> Vec<Capability> {
-        match self {
-            Self::WechatPayV2 => vec![Capability::MiniProgram],
-            Self::Map => Vec::new(),
-        }
-    }
-}
-
-/// Whether red packets may be paid through an account.
+/// How an account speaks that red packets may be paid through.
 ///
 /// # Errors
-/// PROVIDER_CAPABILITY: it is one that gives vouchers.
-pub fn pays_packets(account: AccountId, protocol: Option<Protocol>) -> Result<()> {
-    match protocol {
-        Some(protocol) if !protocol.pays_packets() => Err(Error::new(
-            Reason::ProviderCapability,
-            format!(
-                "account {account} speaks {}, which gives vouchers and pays no red packets; take one of WeChat Pay",
-                protocol.name()
-            ),
-        )
-        .fact("account_id", account)
-        .fact("capability", "RED_PACKET")),
-        _ => Ok(()),
+/// PROVIDER_CAPABILITY: it is one that gives vouchers, or of another release.
+pub fn pays_packets(account: AccountId, protocol: Option<Protocol>) -> Result<Protocol> {
+    if let Some(protocol) = protocol.filter(|protocol| protocol.pays_packets()) {
+        return Ok(protocol);
     }
+    let name = protocol.map_or("a protocol of another release", Protocol::name);
+    let text =
+        format!("account {account} speaks {name}, which pays no red packets; take one that does");
+    Err(Error::new(Reason::ProviderCapability, text)
+        .fact("account_id", account)
+        .fact("capability", "RED_PACKET"))
 }
 
 /// Whether vouchers may live behind an account.

@@ -59,4 +59,6 @@ ids! {
     OrderId,
     /// Where an app is told what happened.
     EndpointId,
+    /// What a provider reported by itself.
+    CallbackId,
 }

@@ -58,6 +58,21 @@ impl Posting {
         ]
     }
 
+    /// What a packet of this face value costs beside it, or less than it: nothing where the
+    /// provider charges just that.
+    #[must_use]
+    pub fn of_cost(face: Fen, cost: Fen) -> Option<Self> {
+        let more = cost.0.checked_sub(face.0)?;
+        match more {
+            0.. => Self::new(Position::Merchant, Position::Fee, Fen(more)),
+            _ => Self::new(
+                Position::Discount,
+                Position::Merchant,
+                Fen(more.checked_neg()?),
+            ),
+        }
+    }
+
     /// The account that it is taken from.
     #[must_use]
     pub fn from(self) -> Position {
@@ -91,6 +106,10 @@ pub struct BudgetDelta {
     pub paid: Fen,
     /// Change of what is spent with vouchers.
     pub redeemed: Fen,
+    /// What packets cost beside their face value.
+    pub fee: Fen,
+    /// What packets cost less than their face value.
+    pub discount: Fen,
 }
 
 impl BudgetDelta {
@@ -108,14 +127,24 @@ impl BudgetDelta {
             Position::Transit => apply(&mut self.transit, -amount),
             Position::Paid => apply(&mut self.paid, -amount),
             Position::Redeemed => apply(&mut self.redeemed, -amount),
-            Position::Held | Position::Liability | Position::External => {}
+            Position::Discount => apply(&mut self.discount, amount),
+            Position::Fee
+            | Position::Merchant
+            | Position::Held
+            | Position::Liability
+            | Position::External => {}
         }
         match posting.to {
             Position::Available => apply(&mut self.credited, amount),
             Position::Transit => apply(&mut self.transit, amount),
             Position::Paid => apply(&mut self.paid, amount),
             Position::Redeemed => apply(&mut self.redeemed, amount),
-            Position::Held | Position::Liability | Position::External => {}
+            Position::Fee => apply(&mut self.fee, amount),
+            Position::Discount
+            | Position::Merchant
+            | Position::Held
+            | Position::Liability
+            | Position::External => {}
         }
         fits
     }
@@ -135,6 +164,20 @@ mod tests {
             Posting::of_transition(State::Queued, State::Unknown, Fen(1)),
             None
         );
+    }
+
+    #[test]
+    fn what_a_packet_costs_is_kept_apart_from_its_face() {
+        let books = |cost| {
+            let mut delta = BudgetDelta::default();
+            let posting = Posting::of_cost(Fen(100), Fen(cost));
+            assert!(posting.is_none_or(|posting| delta.add(posting)));
+            (delta.fee, delta.discount, delta.debited)
+        };
+        assert_eq!(books(100), (Fen(0), Fen(0), Fen(0)));
+        assert_eq!(books(103), (Fen(3), Fen(0), Fen(0)));
+        assert_eq!(books(98), (Fen(0), Fen(2), Fen(0)));
+        assert_eq!(Posting::of_cost(Fen(1), Fen(i64::MIN)), None);
     }
 
     #[test]

@@ -17,18 +17,10 @@
 use std::time::Duration;
 
 use super::outcome::{Cause, ProviderState, QueryOutcome, RejectionKind, SendOutcome};
+use super::protocol::Protocol;
 use super::schedule::{self, Job, Plan};
 use super::state::State;
 use super::time::Timestamp;
-
-/// The wire protocol of an account, as far as the machine must tell them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// WeChat Pay V2 cash red packets: `sendredpack` and `gethbinfo`.
-    WechatPayV2,
-    /// MAP, a voucher platform (seed 002). It gives vouchers and pays no packets.
-    Map,
-}
 
 /// What a provider's state does to ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +40,14 @@ pub enum Resolution {
 pub fn resolve(protocol: Protocol, theirs: ProviderState, ours: State) -> Resolution {
     match protocol {
         Protocol::WechatPayV2 => resolve_wechat_pay_v2(theirs, ours),
+        // It speaks of orders alone, never of receipt; that one came back stands in its bill.
+        Protocol::OpenPlatform => match theirs {
+            ProviderState::Received | ProviderState::Refunding => Resolution::Contradiction,
+            ProviderState::Sending
+            | ProviderState::Sent
+            | ProviderState::Failed
+            | ProviderState::Refunded => resolve_wechat_pay_v2(theirs, ours),
+        },
         // It knows of no packet; whoever claims a state of one is wrong.
         Protocol::Map => Resolution::Contradiction,
     }
@@ -104,6 +104,8 @@ fn resolve_wechat_pay_v2(theirs: ProviderState, ours: State) -> Resolution {
 /// What is known of an attempt when an answer is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
+    /// How its account speaks.
+    pub protocol: Protocol,
     /// Where it stands.
     pub state: State,
     /// How many requests to pay were made under its number, this one included.
@@ -114,6 +116,8 @@ pub struct Facts {
     pub first_sent_at: Timestamp,
     /// Whether some request under its number was never clearly answered.
     pub doubtful: bool,
+    /// Whether the provider has answered the last request by taking the order.
+    pub taken: bool,
     /// When the first and only request was refused by a listed code, if it was.
     pub refused_at: Option<Timestamp>,
     /// When the provider first said "no such order" since the last request to pay.
@@ -141,6 +145,8 @@ pub struct Step {
     pub note_refusal: bool,
     /// Remember that the provider does not know the number now.
     pub note_not_found: bool,
+    /// Remember that the provider has the order and works on it.
+    pub note_taken: bool,
     /// The provider contradicts what is known: freeze and tell a person.
     pub contradiction: bool,
 }
@@ -154,6 +160,7 @@ impl Step {
             note_doubt: false,
             note_refusal: false,
             note_not_found: false,
+            note_taken: false,
             contradiction: false,
         }
     }
@@ -161,9 +168,8 @@ impl Step {
 
 /// After this long without a clear answer a person is asked.
 pub const REVIEW_AFTER: Duration = Duration::from_secs(72 * 3_600);
-/// A refusal is confirmed by a query no earlier than this: WeChat Pay asks to wait
-/// 20 minutes before a query's answer counts (PROCESSING, document 4011974053).
-pub const CONFIRM_AFTER: Duration = Duration::from_secs(20 * 60);
+/// The first question about an order that a provider has taken and works on.
+pub const TAKEN_LOOK: Duration = Duration::from_secs(5);
 /// A number older than this is not sent again: WeChat Pay closes an order number
 /// some 24 hours after its first use.
 pub const RESEND_UNTIL: Duration = Duration::from_secs(20 * 3_600);
@@ -181,12 +187,24 @@ const SOON_PAST: Duration = Duration::from_secs(15);
 pub fn after_send(outcome: &SendOutcome, facts: &Facts, now: Timestamp) -> Step {
     match outcome {
         SendOutcome::Accepted { .. } => Step::to(State::Sent, schedule::sync(Duration::ZERO), None),
+        SendOutcome::Taken { .. } => {
+            let plan = Plan::new(Job::Query, TAKEN_LOOK);
+            let step = match facts.doubtful {
+                // An earlier request may have been another order in the provider's eyes.
+                true => doubt(plan, None, facts, now),
+                false => Step::to(State::Sending, Some(plan), None),
+            };
+            Step {
+                note_taken: true,
+                ..step
+            }
+        }
         SendOutcome::Mismatch { field } => {
             review(format!("MISMATCH_{}", field.to_ascii_uppercase()))
         }
         SendOutcome::Unknown(cause) => {
             let wait = if matches!(cause, Cause::Processing(_)) {
-                CONFIRM_AFTER
+                facts.protocol.confirm_after()
             } else {
                 schedule::doubt(facts.query_count)
             };
@@ -207,7 +225,7 @@ fn after_send_rejected(kind: RejectionKind, code: String, facts: &Facts, now: Ti
         // Proof only if no other request for this number exists; else ask.
         RejectionKind::Refused if facts.send_count == 1 && !facts.doubtful => {
             let mut step = doubt(
-                Plan::once_past(Job::Query, CONFIRM_AFTER, SOON_PAST),
+                Plan::once_past(Job::Query, facts.protocol.confirm_after(), SOON_PAST),
                 Some(code),
                 facts,
                 now,
@@ -267,17 +285,12 @@ fn again(plan: Plan, code: String, facts: &Facts, now: Timestamp) -> Step {
 
 /// What the answer to a question does.
 #[must_use]
-pub fn after_query(
-    protocol: Protocol,
-    outcome: &QueryOutcome,
-    facts: &Facts,
-    now: Timestamp,
-) -> Step {
+pub fn after_query(outcome: &QueryOutcome, facts: &Facts, now: Timestamp) -> Step {
     match outcome {
         QueryOutcome::Known(report) => {
             // The provider's words are in the recorded exchange; an error is a code.
             let error = (!report.reason.is_empty()).then(|| "PROVIDER_GAVE_REASON".to_owned());
-            match resolve(protocol, report.state, facts.state) {
+            match resolve(facts.protocol, report.state, facts.state) {
                 // Once the provider has contradicted itself, only a person believes it again.
                 Resolution::Become(_) if facts.frozen => keep(error, facts, now),
                 // It said before that it paid, though that answer came too late to move us.
@@ -299,7 +312,8 @@ pub fn after_query(
 /// The provider said where it stands, and that is news.
 fn settle(state: State, error: Option<String>, now: Timestamp, facts: &Facts) -> Step {
     let age = facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent));
-    let plan = (!state.is_final()).then(|| schedule::sync(age).unwrap_or_else(schedule::review));
+    let open = !facts.protocol.ends(state);
+    let plan = open.then(|| schedule::sync(age).unwrap_or_else(schedule::review));
     let error = if state == State::Failed {
         Some("FAILED".to_owned())
     } else {
@@ -311,6 +325,18 @@ fn settle(state: State, error: Option<String>, now: Timestamp, facts: &Facts) ->
 /// Nothing new: ask again later.
 fn keep(error: Option<String>, facts: &Facts, now: Timestamp) -> Step {
     match facts.state {
+        state if facts.protocol.ends(state) => Step::to(state, None, error),
+        // The provider has the order: that it says nothing now puts nothing in doubt.
+        State::Sending if facts.taken => {
+            let plan = Plan::new(Job::Query, schedule::doubt(facts.query_count));
+            match doubt(plan, error, facts, now) {
+                step if step.state == State::Unknown => Step {
+                    state: State::Sending,
+                    ..step
+                },
+                step => step,
+            }
+        }
         State::Sent | State::Refunding => {
             match schedule::sync(facts.sent_at.map_or(Duration::ZERO, |sent| now.since(sent))) {
                 Some(plan) => Step::to(facts.state, Some(plan), error),
@@ -343,7 +369,7 @@ fn not_found(facts: &Facts, now: Timestamp) -> Step {
         && facts.confirm_refusals
         && facts.send_count == 1
         && !facts.doubtful
-        && now.since(refused_at) >= CONFIRM_AFTER
+        && now.since(refused_at) >= facts.protocol.confirm_after()
     {
         return Step::to(State::Failed, None, None);
     }

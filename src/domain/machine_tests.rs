@@ -12,6 +12,8 @@ const T0: Timestamp = Timestamp(1_800_000_000_000_000);
 
 fn facts(state: State) -> Facts {
     Facts {
+        protocol: PROTOCOL,
+        taken: false,
         state,
         send_count: 1,
         query_count: 0,
@@ -34,6 +36,7 @@ fn known(state: ProviderState) -> QueryOutcome {
         refunded_at: None,
         refunded: None,
         receipts: Vec::new(),
+        cost: None,
     })
 }
 
@@ -68,7 +71,12 @@ fn money_never_comes_back_from_the_recipient_nor_leaves_again() {
                 continue;
             };
             let order = |s: State| match s.position() {
-                Position::External | Position::Liability | Position::Redeemed => -1,
+                Position::External
+                | Position::Liability
+                | Position::Redeemed
+                | Position::Merchant
+                | Position::Fee
+                | Position::Discount => -1,
                 Position::Held => 0,
                 Position::Transit => 1,
                 Position::Paid | Position::Available => 2,
@@ -189,7 +197,11 @@ fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms()
     assert!(refused.note_refusal);
     assert_eq!(
         refused.plan,
-        Some(Plan::once_past(Job::Query, CONFIRM_AFTER, SOON_PAST))
+        Some(Plan::once_past(
+            Job::Query,
+            PROTOCOL.confirm_after(),
+            SOON_PAST
+        ))
     );
 
     let confirmed = Facts {
@@ -197,18 +209,13 @@ fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms()
         query_count: 1,
         ..facts(State::Unknown)
     };
-    let later = T0.plus(CONFIRM_AFTER);
+    let later = T0.plus(PROTOCOL.confirm_after());
     assert_eq!(
-        after_query(PROTOCOL, &QueryOutcome::NotFound, &confirmed, later).state,
+        after_query(&QueryOutcome::NotFound, &confirmed, later).state,
         State::Failed
     );
 
-    let too_early = after_query(
-        PROTOCOL,
-        &QueryOutcome::NotFound,
-        &confirmed,
-        T0.plus(minutes(19)),
-    );
+    let too_early = after_query(&QueryOutcome::NotFound, &confirmed, T0.plus(minutes(19)));
     let second = Facts {
         send_count: 2,
         ..confirmed
@@ -228,7 +235,7 @@ fn a_refusal_fails_only_when_it_answered_the_only_request_and_a_query_confirms()
     assert_eq!(too_early.state, State::Unknown);
     for facts in [second, doubtful, option_off, unrefused] {
         assert_eq!(
-            after_query(PROTOCOL, &QueryOutcome::NotFound, &facts, later).state,
+            after_query(&QueryOutcome::NotFound, &facts, later).state,
             State::Unknown
         );
     }
@@ -246,7 +253,7 @@ fn a_second_request_is_never_noted_as_the_only_one() {
 #[test]
 fn not_found_twice_and_apart_sends_the_same_number_again() {
     let once = facts(State::Unknown);
-    let step = after_query(PROTOCOL, &QueryOutcome::NotFound, &once, T0);
+    let step = after_query(&QueryOutcome::NotFound, &once, T0);
     assert_eq!(step.plan.map(|p| p.job), Some(Job::Query));
     assert!(step.note_not_found);
     let twice = Facts {
@@ -254,36 +261,20 @@ fn not_found_twice_and_apart_sends_the_same_number_again() {
         query_count: 2,
         ..once
     };
-    let step = after_query(
-        PROTOCOL,
-        &QueryOutcome::NotFound,
-        &twice,
-        T0.plus(minutes(2)),
-    );
+    let step = after_query(&QueryOutcome::NotFound, &twice, T0.plus(minutes(2)));
     assert_eq!(
         (step.state, step.plan.map(|p| p.job)),
         (State::Unknown, Some(Job::Send))
     );
-    let soon = after_query(
-        PROTOCOL,
-        &QueryOutcome::NotFound,
-        &twice,
-        T0.plus(minutes(1)),
-    );
+    let soon = after_query(&QueryOutcome::NotFound, &twice, T0.plus(minutes(1)));
     assert_eq!(soon.plan.map(|p| p.job), Some(Job::Query));
-    let old = after_query(
-        PROTOCOL,
-        &QueryOutcome::NotFound,
-        &twice,
-        T0.plus(RESEND_UNTIL),
-    );
+    let old = after_query(&QueryOutcome::NotFound, &twice, T0.plus(RESEND_UNTIL));
     assert_eq!(old.plan.map(|p| p.job), Some(Job::Query));
 }
 
 #[test]
 fn doubt_ends_with_a_person_and_the_provider_may_still_say() {
     let step = after_query(
-        PROTOCOL,
         &QueryOutcome::NotFound,
         &facts(State::Unknown),
         T0.plus(REVIEW_AFTER),
@@ -291,7 +282,6 @@ fn doubt_ends_with_a_person_and_the_provider_may_still_say() {
     assert_eq!(step.state, State::Review);
     assert!(step.plan.is_some());
     let step = after_query(
-        PROTOCOL,
         &known(ProviderState::Sent),
         &facts(State::Review),
         T0.plus(REVIEW_AFTER),
@@ -322,31 +312,113 @@ fn a_wrong_echo_or_a_number_booked_otherwise_goes_to_review() {
 
 #[test]
 fn a_contradiction_freezes_and_never_overwrites() {
-    let step = after_query(
-        PROTOCOL,
-        &known(ProviderState::Received),
-        &facts(State::Failed),
-        T0,
-    );
+    let step = after_query(&known(ProviderState::Received), &facts(State::Failed), T0);
     assert!(step.contradiction);
     assert_eq!(step.state, State::Failed);
     let sent = Facts {
         sent_at: Some(T0),
         ..facts(State::Sent)
     };
-    let step = after_query(PROTOCOL, &known(ProviderState::Failed), &sent, T0);
+    let step = after_query(&known(ProviderState::Failed), &sent, T0);
     assert!(step.contradiction);
     assert_eq!(step.state, State::Review, "a person decides");
     let frozen = Facts {
         frozen: true,
         ..facts(State::Review)
     };
-    let step = after_query(PROTOCOL, &known(ProviderState::Failed), &frozen, T0);
+    let step = after_query(&known(ProviderState::Failed), &frozen, T0);
     assert_eq!(
         step.state,
         State::Review,
         "a second word of a provider that contradicted itself decides nothing"
     );
+}
+
+fn of_open_platform(state: State) -> Facts {
+    Facts {
+        protocol: Protocol::OpenPlatform,
+        ..facts(state)
+    }
+}
+
+#[test]
+fn an_order_that_was_taken_is_asked_about_soon_and_is_in_no_doubt() {
+    let taken = SendOutcome::Taken {
+        provider_order_no: "9".to_owned(),
+        cost: None,
+    };
+    let step = after_send(&taken, &of_open_platform(State::Sending), T0);
+    assert_eq!(step.state, State::Sending);
+    assert_eq!(step.plan, Some(Plan::new(Job::Query, TAKEN_LOOK)));
+    assert!(step.note_taken && !step.note_doubt);
+    let facts = Facts {
+        taken: true,
+        query_count: 1,
+        ..of_open_platform(State::Sending)
+    };
+    for quiet in [
+        known(ProviderState::Sending),
+        QueryOutcome::Unknown(Cause::Timeout),
+    ] {
+        let step = after_query(&quiet, &facts, T0);
+        assert_eq!(
+            (step.state, step.plan.map(|p| p.job)),
+            (State::Sending, Some(Job::Query))
+        );
+        let late = after_query(&quiet, &facts, T0.plus(REVIEW_AFTER));
+        assert_eq!(late.state, State::Review);
+    }
+    // That it knows no such order after all is doubt.
+    let step = after_query(&QueryOutcome::NotFound, &facts, T0);
+    assert_eq!(step.state, State::Unknown);
+    let step = after_query(&known(ProviderState::Failed), &facts, T0);
+    assert_eq!((step.state, step.plan), (State::Failed, None));
+}
+
+#[test]
+fn an_open_platform_tells_no_more_than_that_it_was_sent() {
+    let step = after_query(
+        &known(ProviderState::Sent),
+        &of_open_platform(State::Unknown),
+        T0,
+    );
+    assert_eq!((step.state, step.plan), (State::Sent, None));
+    let sent = Facts {
+        sent_at: Some(T0),
+        ..of_open_platform(State::Sent)
+    };
+    let step = after_query(&known(ProviderState::Sent), &sent, T0);
+    assert_eq!((step.state, step.plan), (State::Sent, None));
+    let step = after_query(&known(ProviderState::Failed), &sent, T0);
+    assert!(step.contradiction);
+    assert_eq!(step.state, State::Review);
+    for theirs in [ProviderState::Received, ProviderState::Refunding] {
+        for ours in State::ALL {
+            let resolved = resolve(Protocol::OpenPlatform, theirs, ours);
+            assert_eq!(resolved, Resolution::Contradiction, "{ours:?}");
+        }
+    }
+    // Its bill may say that it came back.
+    let back = resolve(Protocol::OpenPlatform, ProviderState::Refunded, State::Sent);
+    assert_eq!(back, Resolution::Become(State::Refunded));
+}
+
+#[test]
+fn a_refusal_of_an_open_platform_is_confirmed_after_a_minute() {
+    let refused = after_send(
+        &rejected(RejectionKind::Refused),
+        &of_open_platform(State::Sending),
+        T0,
+    );
+    let wait = Plan::once_past(Job::Query, minutes(1), SOON_PAST);
+    assert_eq!(refused.plan, Some(wait));
+    let confirmed = Facts {
+        refused_at: Some(T0),
+        query_count: 1,
+        ..of_open_platform(State::Unknown)
+    };
+    let step = after_query(&QueryOutcome::NotFound, &confirmed, T0.plus(minutes(1)));
+    assert_eq!(step.state, State::Failed);
 }
 
 fn any_state() -> impl Strategy<Value = State> {
@@ -364,8 +436,13 @@ proptest! {
         queries in 0_i32..30,
         doubtful: bool,
         refused: bool,
+        taken: bool,
+        pick in 0_usize..2,
     ) {
+        let protocol = [Protocol::WechatPayV2, Protocol::OpenPlatform][pick];
         let facts = Facts {
+            protocol,
+            taken,
             state: ours,
             send_count: sends,
             query_count: queries,
@@ -386,8 +463,8 @@ proptest! {
             _ => QueryOutcome::Rejected(Rejection { kind: RejectionKind::Throttled, code: "FREQ_LIMIT".to_owned() }),
         };
         if ours == State::Queued { return Ok(()); }
-        let step = after_query(PROTOCOL, &outcome, &facts, now);
-        prop_assert_eq!(step.plan.is_none(), step.state.is_final(), "{:?} -> {:?}", ours, step);
+        let step = after_query(&outcome, &facts, now);
+        prop_assert_eq!(step.plan.is_none(), protocol.ends(step.state), "{:?} -> {:?}", ours, step);
         if ours.is_final() {
             prop_assert_eq!(step.state, ours);
         }

@@ -5,7 +5,7 @@ use super::error::{Error, Reason};
 use super::id::{
     AccountId, AppId, ApprovalId, BatchId, BranchId, CampaignId, GroupId, IssuanceId, ShopId,
 };
-use super::text::MchBillno;
+use super::text::{Code, MchBillno, RequestId};
 
 /// A shop.
 #[must_use]
@@ -19,6 +19,13 @@ pub fn shop(id: ShopId) -> Error {
 pub fn campaign(id: CampaignId) -> Error {
     let text = "no such campaign in this shop".to_owned();
     Error::new(Reason::CampaignNotFound, text).fact("campaign_id", id)
+}
+
+/// A campaign, by its code.
+#[must_use]
+pub fn campaign_code(code: &Code) -> Error {
+    let text = "no such campaign in this shop".to_owned();
+    Error::new(Reason::CampaignNotFound, text).fact("campaign_code", code)
 }
 
 /// An approval.
@@ -47,6 +54,13 @@ pub fn issuance(id: IssuanceId) -> Error {
 pub fn number(number: &MchBillno) -> Error {
     let text = "no such issuance in this shop".to_owned();
     Error::new(Reason::IssuanceNotFound, text).fact("mch_billno", number)
+}
+
+/// An issuance, by the request id of the call that asked for it.
+#[must_use]
+pub fn order(id: &RequestId) -> Error {
+    let text = "no SendRedPacket or ScanSend of yours in this shop had this request_id".to_owned();
+    Error::new(Reason::IssuanceNotFound, text).fact("request_id", id)
 }
 
 /// A group.

@@ -26,6 +26,7 @@ pub mod open_platform;
 pub mod outcome;
 pub mod packet;
 pub mod plan;
+pub mod protocol;
 pub mod quota;
 pub mod remote_voucher;
 pub mod review;

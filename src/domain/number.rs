@@ -1,6 +1,7 @@
 //! Merchant order numbers.
 //!
-//! A number is the merchant id followed by a keyed hash of what the caller named,
+//! A number is the merchant id (where the protocol wants it there) and a keyed hash of what the
+//! caller named,
 //! so it can be computed again from the request alone. A database that loses its
 //! last commits and sees the client's retry mints the same number, and the
 //! provider, which pays a number once, pays once. A random or serial number would
@@ -9,6 +10,7 @@
 use ring::hmac;
 
 use super::id::{AppId, ShopId};
+use super::protocol::Protocol;
 use super::text::{MchBillno, MchId};
 
 /// What a number and an amount are derived from: things that the caller named,
@@ -27,17 +29,23 @@ pub struct Seed<'a> {
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The number of one attempt: 28 characters of `[0-9A-Za-z]`, at least 18 of them
-/// from the hash (107 bits).
+/// The number of one attempt: 28 characters of `[0-9A-Za-z]`, the protocol's prefix and then at
+/// least 18 from the hash (107 bits).
 #[must_use]
-pub fn mch_billno(key: &hmac::Key, mch_id: &MchId, seed: &Seed<'_>, attempt_no: i32) -> MchBillno {
+pub fn mch_billno(
+    key: &hmac::Key,
+    protocol: Protocol,
+    mch_id: &MchId,
+    seed: &Seed<'_>,
+    attempt_no: i32,
+) -> MchBillno {
     let hash = tag(key, "mch_billno", seed, Some(attempt_no));
     let mut wide = hash
         .as_ref()
         .iter()
         .take(16)
         .fold(0_u128, |acc, byte| (acc << 8) | u128::from(*byte));
-    let mut text = mch_id.as_str().to_owned();
+    let mut text = protocol.number_prefix(mch_id).to_owned();
     while text.len() < MchBillno::LEN {
         let digit = usize::try_from(wide % 62).unwrap_or(0);
         text.push(BASE62.get(digit).copied().map_or('0', char::from));
@@ -99,6 +107,8 @@ mod tests {
 
     use super::*;
 
+    const PROTOCOL: Protocol = Protocol::WechatPayV2;
+
     fn key() -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, &[7; 32])
     }
@@ -117,9 +127,27 @@ mod tests {
             item: "u:42",
         };
         assert_eq!(
-            mch_billno(&key(), &mch(), &seed, 1).as_str(),
+            mch_billno(&key(), PROTOCOL, &mch(), &seed, 1).as_str(),
             "12300001099U2vGfNNq12eOWIujr"
         );
+    }
+
+    #[test]
+    fn a_long_merchant_leaves_the_number_to_the_hash() {
+        let merchant = MchId::of_app("eb1bb305ca3940f8adf1d4e964555699").unwrap();
+        let number = |request| {
+            let seed = Seed {
+                shop: ShopId(1),
+                app: AppId(2),
+                request,
+                item: "u:42",
+            };
+            let number = mch_billno(&key(), Protocol::OpenPlatform, &merchant, &seed, 1);
+            number.as_str().to_owned()
+        };
+        assert_ne!(number("order-1"), number("order-2"));
+        // Pinned for ever, too.
+        assert_eq!(number("order-1"), "9U2vGfNNq12eOWIujrmVK3000000");
     }
 
     #[test]
@@ -152,9 +180,17 @@ mod tests {
         ];
         let mut seen: HashSet<String> = others
             .iter()
-            .map(|seed| mch_billno(&key(), &mch(), seed, 1).as_str().to_owned())
+            .map(|seed| {
+                mch_billno(&key(), PROTOCOL, &mch(), seed, 1)
+                    .as_str()
+                    .to_owned()
+            })
             .collect();
-        seen.insert(mch_billno(&key(), &mch(), &base, 2).as_str().to_owned());
+        seen.insert(
+            mch_billno(&key(), PROTOCOL, &mch(), &base, 2)
+                .as_str()
+                .to_owned(),
+        );
         assert_eq!(seen.len(), 6);
     }
 
@@ -162,7 +198,7 @@ mod tests {
         #[test]
         fn has_the_providers_form(shop in 1_i64.., request in "[A-Za-z0-9_.:-]{1,64}", item in ".{1,40}", attempt in 1_i32..9) {
             let seed = Seed { shop: ShopId(shop), app: AppId(1), request: &request, item: &item };
-            let number = mch_billno(&key(), &mch(), &seed, attempt);
+            let number = mch_billno(&key(), PROTOCOL, &mch(), &seed, attempt);
             prop_assert_eq!(number.as_str().len(), 28);
             prop_assert!(number.as_str().starts_with("1230000109"));
             prop_assert!(number.as_str().bytes().all(|b| b.is_ascii_alphanumeric()));

@@ -4,8 +4,8 @@
 //! platform's page of response statuses, O that of order states, both as
 //! `reference/wechat-pay.md` §6 quotes them.
 //!
-//! A status 0 says that an order was stored and nothing about money, so it is not
-//! [`SendOutcome::Accepted`], which means that the recipient can take it.
+//! A status 0 says that an order was stored and nothing about money: it is
+//! [`SendOutcome::Taken`], not [`SendOutcome::Accepted`], which means that the recipient can take it.
 
 use RejectionKind::{Balance, Configuration, Refused};
 use Verdict::{Missing, Rejected, Unsure};
@@ -14,8 +14,6 @@ use super::Fen;
 use super::outcome::{Cause, ProviderState, QueryOutcome, Rejection, RejectionKind, SendOutcome};
 use super::text::{Appid, Code, MchBillno, Mobile, Openid};
 
-/// The code of [`Cause::Processing`] for an order that the platform has stored.
-pub const STORED: &str = "STORED";
 /// Digits of yuan before the point: up to 9,999,999,999,999 yuan, so fen fit many times.
 const YUAN_DIGITS: usize = 13;
 /// Digits after the point: the two of fen, and zeros as databases append them.
@@ -114,8 +112,44 @@ pub struct Priced<T> {
     pub biz_code: Option<BizCode>,
     /// The platform's number, if a success names it.
     pub order_code: Option<OrderCode>,
-    /// What the order costs (`settlementPrice`), if a success says it.
+    /// What the order costs (`settlementPrice`), if a success says it, rounded up to whole fen:
+    /// a discount of 1.5 % on 1.01 yuan ends in the middle of one.
     pub price: Option<Fen>,
+}
+
+/// What the platform may charge for a packet, in basis points of its face value, as the contract
+/// with it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceRule {
+    /// The least, 0 to `max_bp`. Less is a mistake of somebody's, too.
+    pub min_bp: i64,
+    /// The most, up to 20,000: twice the face value.
+    pub max_bp: i64,
+}
+
+impl PriceRule {
+    /// The face value, no more and no less.
+    pub const FACE: Self = Self {
+        min_bp: 10_000,
+        max_bp: 10_000,
+    };
+
+    /// The rule, if it is one.
+    #[must_use]
+    pub fn new(min_bp: i64, max_bp: i64) -> Option<Self> {
+        let fits = 0 <= min_bp && min_bp <= max_bp && max_bp <= 20_000;
+        fits.then_some(Self { min_bp, max_bp })
+    }
+
+    /// Whether a price is within it. Prices are whole fen, so each bound is rounded away from
+    /// the other one.
+    #[must_use]
+    pub fn allows(self, face: Fen, price: Fen) -> bool {
+        let share = |bp: i64| i128::from(face.0) * i128::from(bp);
+        let low = share(self.min_bp).div_euclid(10_000);
+        let high = share(self.max_bp) + 9_999;
+        (low..=high.div_euclid(10_000)).contains(&i128::from(price.0))
+    }
 }
 
 impl<T> Priced<T> {
@@ -127,6 +161,17 @@ impl<T> Priced<T> {
             biz_code: None,
             order_code: None,
             price: None,
+        }
+    }
+
+    /// The same beside another outcome.
+    #[must_use]
+    pub fn with<U>(self, outcome: U) -> Priced<U> {
+        Priced {
+            outcome,
+            biz_code: self.biz_code,
+            order_code: self.order_code,
+            price: self.price,
         }
     }
 }
@@ -198,12 +243,15 @@ pub fn code(what: &str, number: i64) -> String {
     }
 }
 
-/// What a status proves of an order. Of 0 that it was stored, if the reply is whole; see
-/// [`STORED`].
+/// What a status proves of an order. Of 0 that it was stored, if the reply is whole; number and
+/// price stand beside it.
 #[must_use]
 pub fn after_order(status: i64) -> SendOutcome {
     match said(status) {
-        Said::Stored => SendOutcome::Unknown(Cause::Processing(STORED.to_owned())),
+        Said::Stored => SendOutcome::Taken {
+            provider_order_no: String::new(),
+            cost: None,
+        },
         Said::Rejected(kind) => SendOutcome::Rejected(rejection(kind, status)),
         Said::Missing => SendOutcome::Rejected(rejection(Refused, status)),
         Said::Nothing(cause) => SendOutcome::Unknown(cause),
@@ -270,6 +318,19 @@ pub fn yuan(amount: Fen) -> String {
 /// is negative, has an exponent, is finer than a fen or has more than 13 digits before the point.
 #[must_use]
 pub fn fen(text: &str) -> Option<Fen> {
+    let (whole, finer) = digits(text)?;
+    (!finer).then_some(whole)
+}
+
+/// A price: as [`fen`], but what is finer than a fen is rounded up to the next.
+#[must_use]
+pub fn price(text: &str) -> Option<Fen> {
+    let (whole, finer) = digits(text)?;
+    whole.0.checked_add(i64::from(finer)).map(Fen)
+}
+
+/// The whole fen of a decimal text of yuan, and whether there is more.
+fn digits(text: &str) -> Option<(Fen, bool)> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return None,
         Some(parts) => parts,
@@ -284,10 +345,8 @@ pub fn fen(text: &str) -> Option<Fen> {
     }
     let mut cents = fraction.chars().chain("00".chars());
     let two: String = cents.by_ref().take(2).collect();
-    if cents.any(|digit| digit != '0') {
-        return None;
-    }
-    format!("{whole}{two}").parse().ok().map(Fen)
+    let finer = cents.any(|digit| digit != '0');
+    Some((format!("{whole}{two}").parse().ok().map(Fen)?, finer))
 }
 
 #[cfg(test)]

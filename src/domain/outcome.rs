@@ -19,6 +19,13 @@ pub enum SendOutcome {
         /// What a mini program opens the packet with.
         package: Option<String>,
     },
+    /// The provider has the order, under our number, and works on it. Of money it says nothing.
+    Taken {
+        /// The provider's own number; may be empty.
+        provider_order_no: String,
+        /// What it will charge, if it says so.
+        cost: Option<Fen>,
+    },
     /// The provider said no, in a way that is listed.
     Rejected(Rejection),
     /// Nothing is proven.
@@ -67,6 +74,9 @@ pub struct Report {
     pub refunded: Option<Fen>,
     /// Who took from a group packet so far, in the provider's order.
     pub receipts: Vec<Receipt>,
+    /// What the provider charges for it, if that is another thing than the amount: rounded up
+    /// to whole fen.
+    pub cost: Option<Fen>,
 }
 
 /// What one receiver took of a group packet.

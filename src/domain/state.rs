@@ -71,6 +71,13 @@ pub enum Position {
     Liability,
     /// Spent with vouchers.
     Redeemed,
+    /// The merchant's balance at a provider, beside what campaigns have: fees are paid out of
+    /// it, and discounts stay in it.
+    Merchant,
+    /// What providers charged beside the face value of packets.
+    Fee,
+    /// What providers charged less than the face value of packets.
+    Discount,
 }
 
 impl Position {
@@ -85,6 +92,9 @@ impl Position {
             Self::Paid => "PAID",
             Self::Liability => "LIABILITY",
             Self::Redeemed => "REDEEMED",
+            Self::Merchant => "MERCHANT",
+            Self::Fee => "FEE",
+            Self::Discount => "DISCOUNT",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::error::Violation;
 use crate::domain::id::BranchId;
 use crate::domain::search::{KEYWORD_MAX, Keyword};
 use crate::domain::text::{Mobile, Scene, TEXT_BOUNDS, Texts, Uid, has_hidden};
+use crate::domain::webhook::{Reach, ReceiverUrl};
 use crate::domain::{Error, Fen, Reason, Result, Timestamp};
 
 /// Collects what is wrong with a request.
@@ -122,7 +123,7 @@ impl Fields {
         &mut self,
         raw: &str,
         path: &str,
-        make: fn(&str) -> Option<T>,
+        make: impl FnOnce(&str) -> Option<T>,
         reason: Reason,
         rule: &str,
     ) -> Option<T> {
@@ -143,6 +144,21 @@ impl Fields {
     pub fn mobile(&mut self, raw: &str, path: &str) -> Option<Mobile> {
         let rule = "an 11-digit Chinese mobile number that begins with 13 to 19; +86 in front is taken off, nothing else";
         self.name(raw, path, Mobile::parse, Reason::MobileInvalid, rule)
+    }
+
+    /// Where something is to be posted.
+    pub fn receiver(&mut self, raw: &str, path: &str, reach: Reach) -> Option<ReceiverUrl> {
+        if raw.is_empty() {
+            self.bad(path, Reason::FieldRequired, "required: where to post");
+            return None;
+        }
+        match ReceiverUrl::parse(raw, reach) {
+            Ok(url) => Some(url),
+            Err(fault) => {
+                self.bad(path, Reason::ReceiverUrlInvalid, fault.to_string());
+                None
+            }
+        }
     }
 
     /// A branch; 0 is the head office.

@@ -1,5 +1,4 @@
-//! The second listener: metrics, probes and, later, the callbacks of providers and the documented
-//! HTTP APIs.
+//! The second listener: metrics, probes and the callbacks of providers.
 //!
 //! Everything is bounded, because this port is open to whoever can reach the pod: connections, the
 //! time to send the headers, and the drain at the end (hyper waits for ever for a client that keeps
@@ -7,6 +6,7 @@
 //! must not stop a handler in the middle of a transaction.
 
 pub mod admin;
+pub mod callback;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -7,7 +7,8 @@
 //! one HTTP client, in `client`, says what a broken exchange proves, and no protocol can say it
 //! otherwise: a time-out taken for a refusal is a second payment.
 //!
-//! A new protocol is one file, and one line in [`codec`]. A platform that gives vouchers
+//! A new protocol is one file, and one way to open its door: [`Provider::wechat_pay`],
+//! [`Provider::open_platform`]. A platform that gives vouchers
 //! instead of paying packets has a door of another shape: [`VoucherPlatform`]. Receivers of
 //! webhooks are no providers, but strangers: [`ReceiverDoor`] has an HTTP client of its own.
 
@@ -25,14 +26,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::clock;
-use crate::domain::machine::Protocol;
 use crate::domain::outcome::{Cause, QueryOutcome, Rejection, RejectionKind, SendOutcome};
 use crate::domain::packet::{Kind, RiskInfo};
 use crate::domain::status_reply::StatusReply;
-use crate::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
+use crate::domain::text::{Appid, Code, MchBillno, MchId, Mobile, Openid, Texts};
 use crate::domain::{Fen, Timestamp};
 
 use client::{Client, Endpoint, Failure};
@@ -42,6 +40,7 @@ pub use credential::{ApiKey, Credential, Identity};
 pub use receiver::{Delivered, Looking, Lookup, ReceiverDoor, ReceiverOptions};
 pub use tls::{check_identity, install_crypto};
 pub use voucher::VoucherPlatform;
+pub use wechat_pay_v2::WechatPayV2;
 
 /// All that a provider sees of a packet. It is fixed before the first byte leaves and never
 /// changes for its number: the provider takes other parameters for another order.
@@ -67,6 +66,10 @@ pub struct Payment {
     pub texts: Texts,
     /// The IPv4 address that the merchant says it calls from.
     pub client_ip: String,
+    /// The template that an open platform takes the texts from; the credential's if none.
+    pub template_id: Option<Code>,
+    /// The recipient's mobile number, for an open platform that asks for it.
+    pub mobile: Option<Mobile>,
 }
 
 /// A request, ready to be posted.
@@ -143,15 +146,6 @@ pub trait Codec: Send + Sync + fmt::Debug {
     fn describe(&self, reply: &HttpReply) -> Option<StatusReply>;
 }
 
-/// The codec of a protocol that pays red packets, for a merchant with this key.
-#[must_use]
-pub fn codec(protocol: Protocol, key: &ApiKey) -> Option<Arc<dyn Codec>> {
-    match protocol {
-        Protocol::WechatPayV2 => Some(Arc::new(wechat_pay_v2::WechatPayV2::new(key))),
-        Protocol::Map => None,
-    }
-}
-
 /// What was said in one exchange and what it proves.
 pub struct Said<T> {
     /// What it proves.
@@ -198,26 +192,20 @@ impl fmt::Debug for Provider {
 }
 
 impl Provider {
-    /// Prepares the door; opens no connection yet.
+    /// Prepares the door to WeChat Pay; opens no connection yet.
     ///
     /// # Errors
     /// When the URL, the certificates or the key cannot be used. No secret is in the text.
-    pub fn new(
-        protocol: Protocol,
-        credential: &Credential,
-        timeouts: Timeouts,
-    ) -> anyhow::Result<Self> {
+    pub fn wechat_pay(credential: &Credential, timeouts: Timeouts) -> anyhow::Result<Self> {
         let endpoint = Endpoint {
             name: &credential.name,
             base_url: &credential.base_url,
             client_identity: credential.client_identity.as_ref(),
             ca_pem: credential.ca_pem.as_deref(),
         };
-        let client = Client::new(&endpoint, timeouts)?;
-        let codec = codec(protocol, &credential.api_key);
         Ok(Self {
-            codec: codec.with_context(|| format!("{} pays no red packets", protocol.name()))?,
-            client,
+            codec: Arc::new(WechatPayV2::new(&credential.api_key)),
+            client: Client::new(&endpoint, timeouts)?,
             mch_id: credential.mch_id.clone(),
         })
     }

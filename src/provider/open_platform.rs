@@ -21,12 +21,12 @@ use std::sync::Arc;
 
 use super::client::{Client, Endpoint, Timeouts};
 use super::{Codec, HttpReply, HttpRequest, Payment, Provider, Stamp};
-use crate::domain::Timestamp;
-use crate::domain::open_platform::{BizCode, By, Order, Priced, Question};
+use crate::domain::open_platform::{BizCode, By, Order, PriceRule, Priced, Question};
 use crate::domain::outcome::{QueryOutcome, SendOutcome};
 use crate::domain::packet::Kind;
 use crate::domain::status_reply::StatusReply;
 use crate::domain::text::{Code, MchId};
+use crate::domain::{Fen, Timestamp};
 
 pub use callback::{Callback, CallbackHead, Distrust, WINDOW};
 pub use credential::{CallbackKey, OpenPlatformCredential, Secret, Signer};
@@ -40,6 +40,7 @@ pub struct OpenPlatformCodec {
     signer: Signer,
     callback_key: Option<CallbackKey>,
     callback_url: Option<String>,
+    price_rule: PriceRule,
 }
 
 impl OpenPlatformCodec {
@@ -53,6 +54,7 @@ impl OpenPlatformCodec {
             signer: credential.signer.clone(),
             callback_key: credential.callback_key.clone(),
             callback_url: credential.callback_url.clone(),
+            price_rule: credential.price_rule,
         }
     }
 
@@ -65,10 +67,19 @@ impl OpenPlatformCodec {
         request::order(self, order, stamp)
     }
 
-    /// What its reply proves: never that it was paid.
+    /// What its reply proves of an order of this face value: never that it was paid.
     #[must_use]
-    pub fn read_order(&self, biz_code: &BizCode, reply: &HttpReply) -> Priced<SendOutcome> {
-        reply::order(biz_code, reply)
+    pub fn read_order(
+        &self,
+        biz_code: &BizCode,
+        face: Fen,
+        reply: &HttpReply,
+    ) -> Priced<SendOutcome> {
+        let bill = reply::Bill {
+            rule: self.price_rule,
+            face: Some(face),
+        };
+        reply::order(biz_code, bill, reply)
     }
 
     /// The question about an order; or why there is none, as a short stable word.
@@ -82,7 +93,7 @@ impl OpenPlatformCodec {
     /// What its reply proves.
     #[must_use]
     pub fn read_question(&self, question: &Question, reply: &HttpReply) -> Priced<QueryOutcome> {
-        reply::question(question, reply)
+        reply::question(question, self.price_rule, reply)
     }
 
     /// A callback, if the platform made it for this merchant, and lately: within [`WINDOW`] of
@@ -111,7 +122,7 @@ impl Codec for OpenPlatformCodec {
 
     fn read_send(&self, payment: &Payment, reply: &HttpReply) -> SendOutcome {
         let biz_code = BizCode::from(&payment.mch_billno);
-        self.read_order(&biz_code, reply).outcome
+        self.read_order(&biz_code, payment.amount, reply).outcome
     }
 
     fn query_request(&self, payment: &Payment, stamp: &Stamp) -> Result<HttpRequest, &'static str> {
@@ -139,9 +150,9 @@ fn ordered(payment: &Payment) -> Order {
         biz_code: BizCode::from(&payment.mch_billno),
         openid: payment.openid.clone(),
         appid: Some(payment.appid.clone()),
-        mobile: None,
+        mobile: payment.mobile.clone(),
         face: payment.amount,
-        template_id: None,
+        template_id: payment.template_id.clone(),
         callback_url: None,
     }
 }

@@ -30,12 +30,14 @@ use xml::Elements;
 
 /// The protocol, for one merchant.
 #[derive(Debug)]
-pub(super) struct WechatPayV2 {
+pub struct WechatPayV2 {
     key: ApiKey,
 }
 
 impl WechatPayV2 {
-    pub(super) fn new(key: &ApiKey) -> Self {
+    /// The protocol for a merchant with this key.
+    #[must_use]
+    pub fn new(key: &ApiKey) -> Self {
         Self { key: key.clone() }
     }
 }
@@ -309,6 +311,7 @@ fn report(payment: &Payment, elements: &Elements) -> Result<Report, Not> {
         refunded_at: time(ProviderState::Refunded, elements.get("refund_time")),
         refunded,
         receipts,
+        cost: None,
     })
 }
 

@@ -14,7 +14,6 @@ use super::pace::Pace;
 use super::providers::Providers;
 use crate::clock;
 use crate::domain::id::{IssuanceId, ShopId};
-use crate::domain::machine::Protocol;
 use crate::domain::outcome::QueryOutcome;
 use crate::domain::quota::Lane;
 use crate::domain::status_reply::StatusReply;
@@ -95,11 +94,10 @@ impl Asker {
         }
         let mut now = self.store.issuances_by_id(shop, ids).await?;
         let result = |id: &IssuanceId| {
-            let before = refresh.rows.get(id).map(|row| row.state);
-            let refreshed = match before {
+            let refreshed = match refresh.rows.get(id) {
                 None => Refreshed::NotFound,
-                Some(State::Queued) => Refreshed::NotSent,
-                Some(state) if state.is_final() => Refreshed::Final,
+                Some(row) if row.state == State::Queued => Refreshed::NotSent,
+                Some(row) if row.job.is_none() => Refreshed::Final,
                 Some(_) if answered.contains(id) => Refreshed::Answered,
                 Some(_) => Refreshed::Pending,
             };
@@ -117,7 +115,7 @@ impl Asker {
     pub async fn ask(&self, shop: ShopId, by: &ByIssuance, until: Instant) -> Result<Told> {
         let (row, attempts) = self.store.issuance(shop, by).await?;
         let attempt = match by {
-            ByIssuance::Id(_) => attempts.last(),
+            ByIssuance::Id(_) | ByIssuance::Request(..) => attempts.last(),
             ByIssuance::Number(number) => attempts.iter().find(|a| a.mch_billno == *number),
         };
         let Some(attempt) = attempt.cloned() else {
@@ -126,7 +124,7 @@ impl Asker {
             return Err(error.fact("state", row.state.name()));
         };
         let account = self.store.account(attempt.account_id).await?.row;
-        let provider = self.providers.of(&account).ok_or_else(|| {
+        let (provider, protocol) = self.providers.of(&account).ok_or_else(|| {
             let text = "this replica has no credential for the account that paid".to_owned();
             Error::new(Reason::CredentialNotConfigured, text)
                 .fact("credential", &account.credential)
@@ -143,7 +141,6 @@ impl Asker {
         let reply = provider.describe(&said);
         let exchange = record(&said);
         let answer = Answer::Query(said.outcome);
-        let protocol = Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2);
         let label = outcome_label(&answer);
         self.metrics
             .provider_exchange(protocol.name(), exchange.call, label, said.duration);
@@ -212,6 +209,8 @@ impl Asker {
             risk_info: None,
             texts: packet.texts,
             client_ip: client_ip.to_owned(),
+            template_id: None,
+            mobile: None,
         })
     }
 }

@@ -10,8 +10,8 @@ use tracing::Instrument as _;
 use super::dispatch::Dispatcher;
 use super::halt::Halt;
 use crate::clock;
-use crate::domain::machine::Protocol;
 use crate::domain::outcome::{QueryOutcome, Rejection, RejectionKind, SendOutcome};
+use crate::domain::protocol::Protocol;
 use crate::domain::quota;
 use crate::domain::schedule::Job;
 use crate::domain::{Reason, Result, State};
@@ -76,13 +76,13 @@ impl Lane {
     pub fn new(
         shared: &Dispatcher,
         account: &provider_account::Model,
-        provider: Provider,
+        (provider, protocol): (Provider, Protocol),
         answers: &mpsc::Sender<Settlement>,
     ) -> Self {
         let pace = &shared.pace;
         Self {
             store: shared.store.clone(),
-            protocol: Protocol::parse(&account.protocol).unwrap_or(Protocol::WechatPayV2),
+            protocol,
             provider,
             metrics: shared.metrics.clone(),
             settings: shared.settings,
@@ -221,11 +221,12 @@ impl Lane {
                     other => other.map(drop),
                 }
             }
-            SendOutcome::Accepted { .. } if probe => {
+            SendOutcome::Accepted { .. } | SendOutcome::Taken { .. } if probe => {
                 tracing::info!(account_id = account.id.0, "the account goes on");
                 self.store.close_breaker(account.id).await
             }
             SendOutcome::Accepted { .. }
+            | SendOutcome::Taken { .. }
             | SendOutcome::Rejected(_)
             | SendOutcome::Unknown(_)
             | SendOutcome::Mismatch { .. } => Ok(()),
@@ -269,6 +270,8 @@ fn payment(account: &provider_account::Model, packet: &Claimed) -> Payment {
             .client_ip
             .clone()
             .unwrap_or_else(|| account.client_ip.clone()),
+        template_id: packet.template_id.clone(),
+        mobile: packet.mobile.clone(),
     }
 }
 
@@ -287,6 +290,7 @@ pub(super) fn record<T>(said: &Said<T>) -> Exchange {
 pub(super) fn outcome_label(answer: &Answer) -> &'static str {
     match answer {
         Answer::Send(SendOutcome::Accepted { .. }) => "accepted",
+        Answer::Send(SendOutcome::Taken { .. }) => "taken",
         Answer::Send(SendOutcome::Rejected(_)) | Answer::Query(QueryOutcome::Rejected(_)) => {
             "rejected"
         }

@@ -4,6 +4,7 @@
 //! calls the store for those. What is here takes more than one step.
 
 pub mod ask;
+pub mod callback;
 pub mod dispatch;
 pub mod exchange;
 pub mod gather;

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::grant::Shops;
 use crate::domain::id::ShopId;
-use crate::domain::machine::Protocol;
+use crate::domain::protocol::Protocol;
 use crate::domain::text::{Code, MchId};
 use crate::domain::{Error, Reason, Result};
 use crate::provider::map::{MapCredential, MapPlatform};
+use crate::provider::open_platform::{OpenPlatformCodec, OpenPlatformCredential};
 use crate::provider::{Credential, Provider, Timeouts};
 use crate::store::entity::provider_account;
 
@@ -19,6 +20,8 @@ use crate::store::entity::provider_account;
 pub enum Secrets {
     /// A merchant of WeChat Pay.
     WechatPay(Credential),
+    /// A merchant at an open platform.
+    OpenPlatform(Box<OpenPlatformCredential>),
     /// An app at a MAP platform.
     Map(Box<MapCredential>),
 }
@@ -27,6 +30,8 @@ pub enum Secrets {
 #[derive(Debug)]
 enum Door {
     WechatPay(Provider),
+    /// With what reads its callbacks.
+    OpenPlatform(Provider, Box<OpenPlatformCodec>),
     Map(MapPlatform),
 }
 
@@ -41,6 +46,7 @@ impl Entry {
     fn protocol(&self) -> Protocol {
         match self.door {
             Door::WechatPay(_) => Protocol::WechatPayV2,
+            Door::OpenPlatform(..) => Protocol::OpenPlatform,
             Door::Map(_) => Protocol::Map,
         }
     }
@@ -68,7 +74,15 @@ impl Providers {
                 Secrets::WechatPay(credential) => (
                     &credential.name,
                     &credential.mch_id,
-                    Provider::new(Protocol::WechatPayV2, credential, timeouts).map(Door::WechatPay),
+                    Provider::wechat_pay(credential, timeouts).map(Door::WechatPay),
+                ),
+                Secrets::OpenPlatform(credential) => (
+                    &credential.name,
+                    &credential.merchant_id,
+                    Provider::open_platform(credential, timeouts).map(|provider| {
+                        let codec = OpenPlatformCodec::new(credential);
+                        Door::OpenPlatform(provider, Box::new(codec))
+                    }),
                 ),
                 Secrets::Map(credential) => (
                     &credential.name,
@@ -120,13 +134,25 @@ impl Providers {
         Ok(())
     }
 
-    /// The client that pays red packets for an account; nothing if the account gives
-    /// vouchers, or its credential is not configured here.
+    /// The client that pays red packets for an account, and how it speaks; nothing if the
+    /// account gives vouchers, or its credential is not configured here.
     #[must_use]
-    pub fn of(&self, account: &provider_account::Model) -> Option<Provider> {
-        match &self.entry_of(account)?.door {
-            Door::WechatPay(provider) => Some(provider.clone()),
+    pub fn of(&self, account: &provider_account::Model) -> Option<(Provider, Protocol)> {
+        let entry = self.entry_of(account)?;
+        match &entry.door {
+            Door::WechatPay(provider) | Door::OpenPlatform(provider, _) => {
+                Some((provider.clone(), entry.protocol()))
+            }
             Door::Map(_) => None,
+        }
+    }
+
+    /// What reads the callbacks of an open platform, by the name of the credential.
+    #[must_use]
+    pub fn callbacks_of(&self, credential: &str) -> Option<&OpenPlatformCodec> {
+        match &self.by_name.get(credential)?.door {
+            Door::OpenPlatform(_, codec) => Some(codec),
+            Door::WechatPay(_) | Door::Map(_) => None,
         }
     }
 
@@ -136,7 +162,7 @@ impl Providers {
     pub fn platform_of(&self, account: &provider_account::Model) -> Option<MapPlatform> {
         match &self.entry_of(account)?.door {
             Door::Map(platform) => Some(platform.clone()),
-            Door::WechatPay(_) => None,
+            Door::WechatPay(_) | Door::OpenPlatform(..) => None,
         }
     }
 

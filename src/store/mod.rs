@@ -23,6 +23,7 @@ pub mod audience;
 pub mod audit;
 mod batch;
 mod breaker;
+pub mod callback;
 pub mod campaign;
 pub mod claim;
 pub mod crypt;

@@ -7,11 +7,11 @@ use sea_orm::{
 };
 
 use super::Store;
-use super::entity::{attempt, issuance, issuance_batch};
+use super::entity::{attempt, issuance, issuance_batch, request};
 use super::tx::to_error;
-use crate::domain::id::{AccountId, BatchId, IssuanceId, ShopId};
+use crate::domain::id::{AccountId, AppId, BatchId, IssuanceId, ShopId};
 use crate::domain::schedule::Job;
-use crate::domain::text::MchBillno;
+use crate::domain::text::{MchBillno, RequestId};
 use crate::domain::{Fen, Result, State, Timestamp, missing};
 
 /// Packets that were refused alone which one answer names.
@@ -24,6 +24,8 @@ pub enum ByIssuance {
     Id(IssuanceId),
     /// By a merchant order number.
     Number(MchBillno),
+    /// By the app and the request id of the call that asked for one packet.
+    Request(AppId, RequestId),
 }
 
 /// Packets and their sum.
@@ -71,6 +73,12 @@ impl Store {
                 .await
                 .map_err(to_error)?
                 .map(|row| row.issuance_id),
+            ByIssuance::Request(app, id) => request::Entity::find_by_id((*app, id.clone()))
+                .filter(request::Column::Method.is_in(["SendRedPacket", "ScanSend"]))
+                .one(self.reader())
+                .await
+                .map_err(to_error)?
+                .map(|row| IssuanceId(row.resource_id)),
         };
         let row = match id {
             Some(id) => issuance::Entity::find_by_id(id)
@@ -83,6 +91,7 @@ impl Store {
         let row = row.ok_or_else(|| match by {
             ByIssuance::Id(id) => missing::issuance(*id),
             ByIssuance::Number(number) => missing::number(number),
+            ByIssuance::Request(_, id) => missing::order(id),
         })?;
         let attempts = attempt::Entity::find()
             .filter(attempt::Column::IssuanceId.eq(row.id))

@@ -25,7 +25,7 @@ impl Refresh {
     /// The packets whose provider has something to say.
     #[must_use]
     pub fn asked(&self) -> Vec<IssuanceId> {
-        let open = |row: &&issuance::Model| !row.state.is_final() && row.state != State::Queued;
+        let open = |row: &&issuance::Model| row.job.is_some() && row.state != State::Queued;
         self.rows.values().filter(open).map(|row| row.id).collect()
     }
 }

@@ -60,7 +60,7 @@ impl Tx {
         may_resend(&before)?;
         self.may_join_batch(&before).await?;
         let campaign = self.lock_free_campaign(shop, &before).await?;
-        let payer = self.account_of(shop, before.account_id).await?;
+        let (payer, protocol) = self.account_of(shop, before.account_id).await?;
         if !payer.enabled {
             let text = "the provider account is disabled".to_owned();
             return Err(Error::new(Reason::AccountDisabled, text)
@@ -100,6 +100,7 @@ impl Tx {
         self.may_scan_again(&campaign, &before).await?;
         let number = mch_billno(
             store.keys().number(),
+            protocol,
             &payer.mch_id,
             &seed,
             before.attempt_count + 1,

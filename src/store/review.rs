@@ -10,7 +10,7 @@ use sea_orm::{
 use super::Store;
 use super::batch::BatchMoves;
 use super::entity::issuance::{Column, Entity, Model};
-use super::entity::{approval, attempt, campaign, journal, provider_exchange};
+use super::entity::{approval, attempt, campaign, journal, provider_account, provider_exchange};
 use super::journal::{Change, issuance_entry};
 use super::request::{Call, Claimed, Written};
 use super::tx::{Fault, Tx, to_error};
@@ -18,6 +18,7 @@ use super::usage::{Counted, Uses};
 use crate::domain::approval::{Need, Rule};
 use crate::domain::id::{AttemptId, IssuanceId, ShopId};
 use crate::domain::ledger::{BudgetDelta, Posting};
+use crate::domain::protocol::Protocol;
 use crate::domain::review::{self, Verdict};
 use crate::domain::schedule::Job;
 use crate::domain::{Error, Fen, Reason, Result, State, Timestamp};
@@ -248,8 +249,12 @@ impl Tx {
         why: String,
     ) -> Result<(), Fault> {
         let (to, now) = (verdict.state(), self.now());
-        // What was only sent is looked after again.
-        let open = !to.is_final();
+        // What was only sent is looked after again, where the provider has more to say of it.
+        let account = provider_account::Entity::find_by_id(row.account_id)
+            .one(self)
+            .await?;
+        let protocol = account.and_then(|row| Protocol::parse(&row.protocol));
+        let open = !protocol.map_or(to.is_final(), |protocol| protocol.ends(to));
         let counted_day = match (to.counts_against_stock(), row.counted_day) {
             (false, _) => None,
             (true, day) => Some(day.unwrap_or(now.beijing_day())),

@@ -62,11 +62,14 @@ const PACKETS: &[Check] = &[
                   SUM(CASE WHEN debit_account = 'AVAILABLE' AND credit_account <> 'EXTERNAL' THEN amount_fen ELSE 0 END) AS debited,
                   SUM(CASE WHEN credit_account = 'AVAILABLE' AND debit_account <> 'EXTERNAL' THEN amount_fen ELSE 0 END) AS credited,
                   SUM(CASE WHEN credit_account = 'TRANSIT' THEN amount_fen WHEN debit_account = 'TRANSIT' THEN -amount_fen ELSE 0 END) AS transit,
-                  SUM(CASE WHEN credit_account = 'PAID' THEN amount_fen WHEN debit_account = 'PAID' THEN -amount_fen ELSE 0 END) AS paid
+                  SUM(CASE WHEN credit_account = 'PAID' THEN amount_fen WHEN debit_account = 'PAID' THEN -amount_fen ELSE 0 END) AS paid,
+                  SUM(CASE WHEN credit_account = 'FEE' THEN amount_fen ELSE 0 END) AS fee,
+                  SUM(CASE WHEN debit_account = 'DISCOUNT' THEN amount_fen ELSE 0 END) AS discount
                 FROM journal GROUP BY campaign_id) j ON j.campaign_id = c.id
               WHERE c.granted_fen <> COALESCE(j.granted, 0) OR c.defunded_fen <> COALESCE(j.defunded, 0)
                  OR c.debited_fen <> COALESCE(j.debited, 0) OR c.credited_fen <> COALESCE(j.credited, 0)
-                 OR c.transit_fen <> COALESCE(j.transit, 0) OR c.paid_fen <> COALESCE(j.paid, 0)",
+                 OR c.transit_fen <> COALESCE(j.transit, 0) OR c.paid_fen <> COALESCE(j.paid, 0)
+                 OR c.fee_fen <> COALESCE(j.fee, 0) OR c.discount_fen <> COALESCE(j.discount, 0)",
     },
     Check {
         name: "budget-is-the-packets",
@@ -116,9 +119,10 @@ const PACKETS: &[Check] = &[
     },
     Check {
         name: "nothing-forgotten",
-        rule: "what has not ended has a next look, and what has ended has none",
-        sql: "SELECT id FROM issuance
-              WHERE (state IN ('RECEIVED', 'REFUNDED', 'FAILED', 'CANCELLED')) <> (due_time IS NULL) OR (job IS NULL) <> (due_time IS NULL)",
+        rule: "what has not ended has a next look, and what has ended has none; a packet of an open platform ends when it is sent",
+        sql: "SELECT i.id AS id FROM issuance i JOIN provider_account a ON a.id = i.account_id
+              WHERE (i.state IN ('RECEIVED', 'REFUNDED', 'FAILED', 'CANCELLED') OR (i.state = 'SENT' AND a.protocol = 'open_platform'))
+                  <> (i.due_time IS NULL) OR (i.job IS NULL) <> (i.due_time IS NULL)",
     },
     Check {
         name: "failed-only-by-proof",
@@ -164,7 +168,7 @@ const PACKETS: &[Check] = &[
         sql: "SELECT aggregate_id AS id FROM journal WHERE aggregate = 'ISSUANCE' AND kind NOT IN ('CONTRADICTION', 'REVIEW_CLOSED')
               AND COALESCE(from_state, '-') || '>' || to_state NOT IN (
                 '->QUEUED', '->FAILED', 'QUEUED>SENDING', 'QUEUED>CANCELLED', 'FAILED>QUEUED', 'REFUNDED>QUEUED',
-                'SENDING>UNKNOWN', 'SENDING>REVIEW', 'SENDING>SENT', 'UNKNOWN>SENDING',
+                'SENDING>UNKNOWN', 'SENDING>REVIEW', 'SENDING>SENT', 'SENDING>FAILED', 'UNKNOWN>SENDING',
                 'UNKNOWN>SENT', 'UNKNOWN>RECEIVED', 'UNKNOWN>REFUNDING', 'UNKNOWN>REFUNDED', 'UNKNOWN>FAILED', 'UNKNOWN>REVIEW',
                 'REVIEW>SENT', 'REVIEW>RECEIVED', 'REVIEW>REFUNDING', 'REVIEW>REFUNDED', 'REVIEW>FAILED',
                 'SENT>RECEIVED', 'SENT>REFUNDING', 'SENT>REFUNDED', 'SENT>REVIEW', 'REFUNDING>REFUNDED', 'REFUNDING>REVIEW')",

@@ -23,6 +23,7 @@
 //! | `hongbao.approval.depth` | `hongbao_approval_depth` | gauge | |
 //! | `hongbao.approval.oldest_age` | `hongbao_approval_oldest_age_seconds` | gauge, s | |
 //! | `hongbao.provider.exchange.duration` | `hongbao_provider_exchange_duration_seconds` | histogram, s | `protocol`, `call`, `outcome` |
+//! | `hongbao.provider.callbacks` | `hongbao_provider_callbacks_total` | counter, callbacks | `outcome` |
 //! | `hongbao.provider.breaker` | `hongbao_provider_breaker` | gauge, 1 = open | `account_id` |
 //! | `hongbao.money_breaker.tripped` | `hongbao_money_breaker_tripped` | gauge | `scope` |
 //! | `hongbao.quota.waits` | `hongbao_quota_waits_total` | counter | `quota` |
@@ -98,6 +99,7 @@ struct Inner {
     approval_age: Gauge<f64>,
     exchange: Histogram<f64>,
     events: Counter<u64>,
+    callbacks: Counter<u64>,
     webhook: Histogram<f64>,
     webhook_pending: Gauge<u64>,
     webhook_age: Gauge<f64>,
@@ -258,6 +260,12 @@ impl Metrics {
         self.0.webhook.record(duration.as_secs_f64(), &attributes);
     }
 
+    /// One callback of a provider, by what it did or why it is not believed: one of few.
+    pub fn provider_callback(&self, outcome: &str) {
+        let attributes = [KeyValue::new("outcome", outcome.to_owned())];
+        self.0.callbacks.add(1, &attributes);
+    }
+
     /// How many deliveries wait, and for how long the oldest.
     pub fn webhooks_waiting(&self, count: u64, oldest_age: Duration) {
         self.0.webhook_pending.record(count, &[]);
@@ -399,6 +407,11 @@ impl Inner {
                 meter,
                 "hongbao.event.placed",
                 "Entries of the journal that got their place in a feed.",
+            ),
+            callbacks: counter(
+                meter,
+                "hongbao.provider.callbacks",
+                "Callbacks of providers.",
             ),
             webhook: seconds(
                 meter,

@@ -1,5 +1,7 @@
 //! The journal as a feed: nothing is skipped, whatever commits late; subjects in their order.
 
+mod killed;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

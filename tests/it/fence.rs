@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hongbao::domain::State;
 use hongbao::domain::id::AccountId;
-use hongbao::domain::machine::Protocol;
 use hongbao::domain::outcome::{
     Cause, ProviderState, QueryOutcome, Rejection, RejectionKind, Report, SendOutcome,
 };
+use hongbao::domain::protocol::Protocol;
 use hongbao::domain::schedule::Job;
 use hongbao::grpc::pb::{self, IssuanceState as S};
 use hongbao::store::claim::Claimed;
@@ -99,6 +99,7 @@ pub fn known(state: ProviderState) -> Answer {
         refunded_at: None,
         refunded: None,
         receipts: Vec::new(),
+        cost: None,
     }))
 }
 

@@ -12,11 +12,11 @@ mod open_platform;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hongbao::domain::machine::Protocol;
 use hongbao::domain::packet::{Kind, RiskInfo};
+use hongbao::domain::protocol::Protocol;
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Scene, Texts};
 use hongbao::domain::{Fen, Timestamp};
-use hongbao::provider::{ApiKey, HttpReply, Payment, Stamp, codec};
+use hongbao::provider::{ApiKey, Codec as _, HttpReply, Payment, Stamp, WechatPayV2};
 use serde::Deserialize;
 
 /// The protocol of the cases in this file; those of the voucher platform are in `map`, those
@@ -132,6 +132,8 @@ impl Case {
                 .risk_info
                 .as_deref()
                 .map(|info| RiskInfo::parse(info).unwrap()),
+            template_id: None,
+            mobile: None,
         }
     }
 
@@ -147,7 +149,7 @@ impl Case {
     /// The bytes of the request, and what the reply proves, as text.
     fn run(&self, reply: HttpReply) -> (Vec<u8>, String) {
         let key = ApiKey::parse(KEY).unwrap();
-        let (codec, payment) = (codec(PROTOCOL, &key).unwrap(), self.payment());
+        let (codec, payment) = (WechatPayV2::new(&key), self.payment());
         let stamp = Stamp {
             nonce: self.nonce.clone(),
             at: Timestamp(0),
@@ -237,6 +239,7 @@ fn no_required_case_is_missing() {
     for (name, protocol) in Protocol::ALL {
         let required = match protocol {
             Protocol::WechatPayV2 => REQUIRED,
+            Protocol::OpenPlatform => open_platform::REQUIRED,
             Protocol::Map => map::REQUIRED,
         };
         let there: Vec<String> = cases(protocol).into_iter().map(|(case, _)| case).collect();

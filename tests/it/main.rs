@@ -23,6 +23,7 @@ mod layering;
 mod limits;
 mod lists;
 mod measure;
+mod open_platform;
 mod overview;
 mod packets;
 mod people;

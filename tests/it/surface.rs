@@ -3,6 +3,8 @@
 
 mod pages;
 
+pub use pages::page;
+
 use std::time::{Duration, Instant};
 
 use hongbao::grpc::{PERMISSIONS, pb};

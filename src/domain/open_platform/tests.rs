@@ -29,8 +29,11 @@ fn every_status_of_an_order() {
         let outcome = SendOutcome::Rejected(rejected(kind, status));
         assert_eq!(after_order(status), outcome);
     }
-    let stored = SendOutcome::Unknown(Cause::Processing("STORED".to_owned()));
-    assert_eq!(after_order(0), stored);
+    let taken = SendOutcome::Taken {
+        provider_order_no: String::new(),
+        cost: None,
+    };
+    assert_eq!(after_order(0), taken);
     let unlisted = |word: &str| SendOutcome::Unknown(Cause::UnlistedCode(word.to_owned()));
     for status in [12, 97, 100, 200, 383, 9_999] {
         assert_eq!(after_order(status), unlisted(&format!("STATUS_{status}")));
@@ -73,7 +76,7 @@ fn few_statuses_speak_of_the_order() {
                 rejection.kind.scope() == super::super::outcome::Scope::Order
             }
             SendOutcome::Accepted { .. } | SendOutcome::Mismatch { .. } => true,
-            SendOutcome::Unknown(_) => false,
+            SendOutcome::Taken { .. } | SendOutcome::Unknown(_) => false,
         })
         .collect();
     assert_eq!(of_order, [3, 7]);
@@ -165,6 +168,40 @@ fn yuan_are_read_exactly_or_not_at_all() {
         "99999999999999999999999999",
     ] {
         assert_eq!(fen(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_price_ends_at_the_next_fen() {
+    for (text, amount) in [
+        ("0.99485", 100),
+        ("1.01", 101),
+        ("1.010", 101),
+        ("1.010000000001", 102),
+        ("0.000000000001", 1),
+        ("0", 0),
+    ] {
+        assert_eq!(price(text), Some(Fen(amount)), "{text}");
+    }
+    for bad in ["-1", "1e2", "1.0000000000001", "", "NaN"] {
+        assert_eq!(price(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_price_is_held_to_the_contract() {
+    assert!(PriceRule::FACE.allows(Fen(100), Fen(100)));
+    assert!(!PriceRule::FACE.allows(Fen(100), Fen(101)));
+    assert!(!PriceRule::FACE.allows(Fen(100), Fen(99)));
+    // 1.5 % less, in whole fen up or down.
+    let rule = PriceRule::new(9_850, 9_850).unwrap();
+    for (price, fits) in [(98, false), (99, true), (100, true), (101, false)] {
+        assert_eq!(rule.allows(Fen(101), Fen(price)), fits, "{price}");
+    }
+    let much = Fen(1_000_000_000_000_000_000);
+    assert!(rule.allows(much, Fen(985_000_000_000_000_000)));
+    for (min, max) in [(-1, 0), (2, 1), (0, 20_001)] {
+        assert_eq!(PriceRule::new(min, max), None);
     }
 }
 

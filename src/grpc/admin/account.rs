@@ -6,10 +6,10 @@ use super::{
     Backend, Caller, Fields, NAME_RULE, check_count, convert, parse_call, parse_shops, pb, plan,
 };
 use crate::domain::id::AccountId;
-use crate::domain::machine::Protocol;
 use crate::domain::money::BUDGET_MAX;
 use crate::domain::packet::Capability;
-use crate::domain::text::{Appid, Code, MchId};
+use crate::domain::protocol::Protocol;
+use crate::domain::text::{Appid, Code};
 use crate::domain::{Fen, Reason, Result};
 use crate::store::account::{Account, AccountUpdate, NewAccount, appids, capabilities};
 use crate::store::entity::provider_account;
@@ -56,17 +56,14 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
         "protocol",
         Protocol::parse,
         Reason::EnumUnknown,
-        "\"wechat_pay_v2\" or \"map\"",
+        "\"wechat_pay_v2\", \"open_platform\" or \"map\"",
     );
+    // What is wrong with the rest is told by the rules of the usual one.
     let known = protocol.unwrap_or(Protocol::WechatPayV2);
-    let merchant = match known {
-        Protocol::WechatPayV2 => MchId::parse,
-        Protocol::Map => MchId::of_app,
-    };
     let mch_id = fields.name(
         &r.mch_id,
         "mch_id",
-        merchant,
+        |raw| known.merchant(raw),
         Reason::IdInvalid,
         known.merchant_rule(),
     );
@@ -116,6 +113,10 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
     let queries = parse_rate(fields, "queries_per_second", r.queries_per_second);
     let quotas = parse_quotas(fields, [r.openid_day_count, r.openid_day_fen, r.day_fen]);
     let asked = parse_capabilities(fields, "capabilities", &r.capabilities);
+    if known == Protocol::OpenPlatform && !r.capabilities.is_empty() {
+        let text = "an open platform sends to one openid and can do nothing else; leave it out";
+        fields.bad("capabilities", Reason::FieldNotAllowed, text);
+    }
     let [openid_day_count, openid_day_fen, day_fen] = quotas;
     let daily = |default| if known.pays_packets() { default } else { 0 };
     let plan = plan::parse(fields, r.plan.as_ref());
@@ -145,7 +146,7 @@ fn parse_account(fields: &mut Fields, r: &pb::CreateProviderAccountRequest) -> O
 /// The smallest and the largest amount, unless the account says otherwise.
 fn bounds(protocol: Protocol) -> (i64, i64) {
     match protocol {
-        Protocol::WechatPayV2 => (100, 20_000),
+        Protocol::WechatPayV2 | Protocol::OpenPlatform => (100, 20_000),
         Protocol::Map => (1, AMOUNT_MAX),
     }
 }
@@ -308,10 +309,13 @@ async fn of_packets(
         Ok(()) => Ok(()),
         Err(refusal) => {
             let account = backend.store.account(id).await?;
-            let protocol = Protocol::parse(&account.row.protocol);
-            match protocol.is_some_and(|protocol| !protocol.pays_packets()) {
-                true => Err(refusal),
-                false => Ok(()),
+            let can = match Protocol::parse(&account.row.protocol) {
+                Some(Protocol::OpenPlatform) => r.add_capabilities.is_empty(),
+                protocol => protocol.is_none_or(Protocol::pays_packets),
+            };
+            match can {
+                true => Ok(()),
+                false => Err(refusal),
             }
         }
     }

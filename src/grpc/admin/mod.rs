@@ -15,6 +15,7 @@ use crate::store::page::Page;
 mod account;
 mod app;
 mod audit;
+mod callback;
 mod overview;
 mod shop;
 mod signing;
@@ -254,6 +255,16 @@ impl AdminService for Backend {
         request: Request<pb::GetOverviewRequest>,
     ) -> Result<Response<pb::GetOverviewResponse>, Status> {
         overview::get(self, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status::status)
+    }
+
+    async fn list_provider_callbacks(
+        &self,
+        request: Request<pb::ListProviderCallbacksRequest>,
+    ) -> Result<Response<pb::ListProviderCallbacksResponse>, Status> {
+        callback::list(self, &request.into_inner())
             .await
             .map(Response::new)
             .map_err(status::status)

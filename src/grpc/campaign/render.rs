@@ -21,6 +21,12 @@ pub(super) fn render(campaign: &Campaign) -> Result<pb::Campaign> {
             pot_fen: row.pot_fen.map_or(0, |pot| pot.0),
         }),
         scan_limit: row.scan_limit,
+        template_id: row
+            .template_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        settlement_bp: row.settlement_bp,
         texts: Some(render_texts(&campaign.texts)),
         revision: row.revision,
         account_id: row.account_id.0,
@@ -61,5 +67,7 @@ pub(in crate::grpc) fn render_budget(row: &campaign::Model) -> pb::Budget {
         held_fen: row.held().0,
         transit_fen: row.transit_fen.0,
         paid_fen: row.paid_fen.0,
+        fee_fen: row.fee_fen.0,
+        discount_fen: row.discount_fen.0,
     }
 }

@@ -15,6 +15,10 @@ use crate::store::request::Written;
 const STOCK_MAX: i64 = 1_000_000_000;
 const SEND_BOUND: &str = "approve_send_above_fen";
 const FUND_BOUND: &str = "approve_fund_above_fen";
+/// What a packet costs its caller, in basis points of its face value, unless the campaign says
+/// otherwise, and at most.
+const SETTLEMENT_FACE: i64 = 10_000;
+const SETTLEMENT_MAX: i64 = 20_000;
 /// What an update can name.
 const PATHS: &str = "texts, start_time, end_time, stock_count, scan_limit, caps, plan, approve_send_above_fen, approve_fund_above_fen";
 /// Packets that one person may get by scanning, at most.
@@ -91,8 +95,26 @@ fn parse_draft(fields: &mut Fields, shop: ShopId, r: &pb::CreateCampaignRequest)
     let send = parse_bound(fields, r.approve_send_above_fen, SEND_BOUND);
     let fund = parse_bound(fields, r.approve_fund_above_fen, FUND_BOUND);
     let plan = plan::parse(fields, r.plan.as_ref());
+    let template_id = match r.template_id.as_str() {
+        "" => Some(None),
+        raw => fields
+            .name(
+                raw,
+                "template_id",
+                Code::parse,
+                Reason::IdInvalid,
+                "1 to 64 characters of [A-Za-z0-9_.:-]",
+            )
+            .map(Some),
+    };
+    let settlement = match r.settlement_bp {
+        0 => Some(SETTLEMENT_FACE),
+        raw => fields.within(i64::from(raw), "settlement_bp", 1, SETTLEMENT_MAX),
+    };
     Some(Draft {
         plan: plan?,
+        template_id: template_id?,
+        settlement_bp: i32::try_from(settlement?).ok()?,
         approve_send_above: send?,
         approve_fund_above: fund?,
         caps: caps?,

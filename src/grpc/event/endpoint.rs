@@ -3,7 +3,7 @@
 use super::{Backend, Caller, Fields, convert, page, parse_call, pb, render};
 use crate::clock;
 use crate::domain::id::{AppId, EndpointId};
-use crate::domain::webhook::{EndpointState, Reach, ReceiverUrl, Style};
+use crate::domain::webhook::{EndpointState, Reach, Style};
 use crate::domain::{Reason, Result};
 use crate::store::voucher::Access;
 use crate::store::webhook::{Change, NewEndpoint, Secret};
@@ -28,7 +28,7 @@ pub(super) async fn create(
         CreateWebhookEndpointRequest,
         shop_id
     );
-    let url = fields.receiver(&r.url, backend.reach);
+    let url = fields.receiver(&r.url, "url", backend.reach);
     let style = match r.style {
         0 => Some(Style::Standard),
         raw => fields.choice(raw, "style", convert::parse_webhook_style),
@@ -52,6 +52,7 @@ pub(super) async fn create(
         url,
         style,
         types,
+        order_callbacks: r.order_callbacks,
         secret: secret(style),
     };
     let written = backend.store.create_endpoint(call, shop, new).await?;
@@ -150,7 +151,7 @@ fn parse_change(fields: &mut Fields, r: &pb::UpdateWebhookEndpointRequest, reach
     }
     for path in paths {
         match path.as_str() {
-            "url" => url = fields.receiver(&r.url, reach),
+            "url" => url = fields.receiver(&r.url, "url", reach),
             "types" => types = fields.types(&r.types, "types"),
             "state" => {
                 let parsed = fields.choice(r.state, "state", convert::parse_endpoint_state);
@@ -264,20 +265,4 @@ pub(super) async fn ping(
         endpoint: backend.shown(written).await?,
         replayed,
     })
-}
-
-impl Fields {
-    fn receiver(&mut self, raw: &str, reach: Reach) -> Option<ReceiverUrl> {
-        if raw.is_empty() {
-            self.bad("url", Reason::FieldRequired, "required: where to post");
-            return None;
-        }
-        match ReceiverUrl::parse(raw, reach) {
-            Ok(url) => Some(url),
-            Err(fault) => {
-                self.bad("url", Reason::ReceiverUrlInvalid, fault.to_string());
-                None
-            }
-        }
-    }
 }

@@ -56,6 +56,7 @@ pub(super) fn endpoint(view: &EndpointView) -> pb::WebhookEndpoint {
         obfuscated_url: row.url_shown.clone(),
         style: convert::webhook_style(row.style),
         types: Types::from_text(&row.types).names(),
+        order_callbacks: row.order_callbacks,
         state: convert::endpoint_state(row.state),
         disabled_reason: row.disabled_reason.clone().unwrap_or_default(),
         failure_count: row.failure_count,

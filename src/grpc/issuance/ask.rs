@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::parse::Fields;
-use super::read::parse_ref;
+use super::read::{Named, parse_ref};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::IssuanceId;
 use crate::domain::status_reply::StatusReply;
@@ -77,12 +77,12 @@ pub(super) async fn query(
     let shop = caller.shop(r.shop_id)?;
     caller.may_unmask(shop, r.unmask)?;
     let mut fields = Fields::default();
-    let (id, number) = match &r.r#ref {
-        Some(Ref::IssuanceId(id)) => (Some(*id), None),
-        Some(Ref::MchBillno(number)) => (None, Some(number.as_str())),
-        None => (None, None),
-    };
-    let by = parse_ref(&mut fields, id, number);
+    let named = r.r#ref.as_ref().map(|named| match named {
+        Ref::IssuanceId(id) => Named::Id(*id),
+        Ref::MchBillno(number) => Named::Number(number),
+        Ref::RequestId(id) => Named::Request(id),
+    });
+    let by = parse_ref(&mut fields, caller, named);
     let told = backend.asker.ask(shop, &fields.finish(by)?, until).await?;
     Ok(pb::QueryProviderStatusResponse {
         status: Some(render_status(told.reply, r.unmask)),

@@ -12,7 +12,7 @@ use crate::domain::id::{BatchId, CampaignId, GroupId};
 use crate::domain::text::Uid;
 use crate::domain::{Error, Fen, Reason, Result};
 use crate::store::entity::{issuance, issuance_batch};
-use crate::store::issue::{Command, Issued, Wanted};
+use crate::store::issue::{Command, Issued, Named, Wanted};
 use crate::telemetry;
 
 /// Users of one call at most.
@@ -52,7 +52,7 @@ pub(super) async fn to_users(
         .issue(Command {
             call,
             shop,
-            campaign: Some(campaign),
+            campaign: Some(Named::Id(campaign)),
             source,
             branch,
             wanted: Wanted::Users { uids, pot },
@@ -104,7 +104,7 @@ pub(super) async fn to_groups(
         .issue(Command {
             call,
             shop,
-            campaign: Some(campaign),
+            campaign: Some(Named::Id(campaign)),
             source,
             branch,
             wanted: Wanted::Groups {

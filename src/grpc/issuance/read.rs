@@ -4,22 +4,30 @@ use super::parse::Fields;
 use super::render::{Shows, render, render_attempt, render_batch, render_entry};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::{BatchId, IssuanceId};
-use crate::domain::text::MchBillno;
+use crate::domain::text::{MchBillno, RequestId};
 use crate::domain::{Error, Reason, Result};
 use crate::store::entity::issuance_batch;
 use crate::store::read::ByIssuance;
 
-/// One issuance, by id or by a merchant order number.
+/// How a call names one issuance, and what it is called there.
+#[derive(Clone, Copy)]
+pub(super) enum Named<'a> {
+    Id(i64),
+    Number(&'a str),
+    Request(&'a str),
+}
+
+/// One issuance, by id, by a merchant order number, or by the request id of the caller's own.
 pub(super) fn parse_ref(
     fields: &mut Fields,
-    id: Option<i64>,
-    number: Option<&str>,
+    caller: &Caller,
+    named: Option<Named<'_>>,
 ) -> Option<ByIssuance> {
-    match (id, number) {
-        (Some(id), _) => fields
+    match named {
+        Some(Named::Id(id)) => fields
             .id(id, "issuance_id", IssuanceId::parse)
             .map(ByIssuance::Id),
-        (None, Some(number)) => fields
+        Some(Named::Number(number)) => fields
             .name(
                 number,
                 "mch_billno",
@@ -28,8 +36,17 @@ pub(super) fn parse_ref(
                 "28 characters of [0-9A-Za-z]",
             )
             .map(ByIssuance::Number),
-        (None, None) => {
-            let text = "name issuance_id or mch_billno";
+        Some(Named::Request(id)) => fields
+            .name(
+                id,
+                "request_id",
+                RequestId::parse,
+                Reason::RequestIdInvalid,
+                "1 to 64 characters of [A-Za-z0-9_.:-]",
+            )
+            .map(|id| ByIssuance::Request(caller.principal.app, id)),
+        None => {
+            let text = "name issuance_id, mch_billno or request_id";
             fields.bad("issuance_id", Reason::FieldRequired, text);
             None
         }
@@ -45,12 +62,12 @@ pub(super) async fn get(
     let shop = caller.shop(r.shop_id)?;
     caller.may_unmask(shop, r.unmask)?;
     let mut fields = Fields::default();
-    let (id, number) = match &r.r#ref {
-        Some(Ref::IssuanceId(id)) => (Some(*id), None),
-        Some(Ref::MchBillno(number)) => (None, Some(number.as_str())),
-        None => (None, None),
-    };
-    let by = parse_ref(&mut fields, id, number);
+    let named = r.r#ref.as_ref().map(|named| match named {
+        Ref::IssuanceId(id) => Named::Id(*id),
+        Ref::MchBillno(number) => Named::Number(number),
+        Ref::RequestId(id) => Named::Request(id),
+    });
+    let by = parse_ref(&mut fields, caller, named);
     let by = fields.finish(by)?;
     let (row, attempts) = backend.store.issuance(shop, &by).await?;
     let attempts = attempts

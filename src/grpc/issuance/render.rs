@@ -139,6 +139,9 @@ pub(in crate::grpc) fn render(
         state: convert::state(row.state),
         last_error: row.last_error.clone().unwrap_or_default(),
         mch_billno: text(row.mch_billno.as_ref()),
+        request_id: row.request_id.to_string(),
+        settlement_price_fen: campaign.settlement_price(row.amount_fen).0,
+        obfuscated_callback_url: store.callback_shown(row)?,
         attempt_count: row.attempt_count,
         frozen: row.frozen,
         traceparent: row.traceparent.clone().unwrap_or_default(),
@@ -208,6 +211,8 @@ pub(in crate::grpc) fn render_attempt(
         query_count: attempt.query_count,
         last_error: attempt.last_error.clone().unwrap_or_default(),
         provider_order_no: attempt.provider_order_no.clone(),
+        take_time: convert::optional_time(attempt.take_time),
+        cost_fen: attempt.cost_fen.map(|cost| cost.0),
         create_time: convert::time(attempt.create_time),
         update_time: convert::time(attempt.update_time),
         next_time: if live {

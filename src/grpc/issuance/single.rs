@@ -10,10 +10,11 @@ use super::render::{Shows, render, render_forecast};
 use super::{Backend, Caller, convert, pb};
 use crate::domain::id::{CampaignId, IssuanceId, ShopId};
 use crate::domain::packet::{FISSION_NUM, Kind, RiskInfo};
-use crate::domain::text::{Appid, Openid};
+use crate::domain::text::{Appid, Code, Openid};
+use crate::domain::webhook::Reach;
 use crate::domain::{Error, Reason, Result};
 use crate::store::entity::issuance;
-use crate::store::issue::{Command, Issued, Single, Wanted};
+use crate::store::issue::{Command, Issued, Named, Single, Wanted};
 use crate::store::read::ByIssuance;
 use crate::telemetry;
 
@@ -37,8 +38,8 @@ pub(super) async fn send(
         shop_id,
         wait
     );
-    let campaign = fields.optional_id(r.campaign_id, "campaign_id", CampaignId::parse);
-    let single = parse_single(&mut fields, r);
+    let campaign = parse_campaign(&mut fields, r);
+    let single = parse_single(&mut fields, r, backend.reach);
     let source = fields.choice(r.source, "source", convert::parse_source);
     let branch = fields.branch(r.shop_sub_id, "shop_sub_id");
     let parsed = (|| Some((call?, campaign?, single?, source?, branch?)))();
@@ -64,7 +65,31 @@ pub(super) async fn send(
     })
 }
 
-fn parse_single(fields: &mut Fields, r: &pb::SendRedPacketRequest) -> Option<Single> {
+/// Which campaign pays, by id or by code; the DIRECT one if none is named. The outer option is
+/// nothing if it is wrong.
+fn parse_campaign(fields: &mut Fields, r: &pb::SendRedPacketRequest) -> Option<Option<Named>> {
+    let id = fields.optional_id(r.campaign_id, "campaign_id", CampaignId::parse)?;
+    let code = match r.campaign_code.as_str() {
+        "" => None,
+        raw => Some(fields.name(
+            raw,
+            "campaign_code",
+            Code::parse,
+            Reason::IdInvalid,
+            "1 to 64 characters of [A-Za-z0-9_.:-]",
+        )?),
+    };
+    match (id, code) {
+        (Some(_), Some(_)) => {
+            let text = "campaign_id names the campaign already; give one of the two";
+            fields.bad("campaign_code", Reason::FieldNotAllowed, text);
+            None
+        }
+        (id, code) => Some(id.map(Named::Id).or(code.map(Named::Code))),
+    }
+}
+
+fn parse_single(fields: &mut Fields, r: &pb::SendRedPacketRequest, reach: Reach) -> Option<Single> {
     let openid = fields.name(
         &r.openid,
         "openid",
@@ -130,7 +155,17 @@ fn parse_single(fields: &mut Fields, r: &pb::SendRedPacketRequest) -> Option<Sin
             )
             .map(|ip| Some(ip.to_string())),
     };
+    let mobile = match r.mobile.as_str() {
+        "" => Some(None),
+        raw => fields.mobile(raw, "mobile").map(Some),
+    };
+    let callback_url = match r.callback_url.as_str() {
+        "" => Some(None),
+        raw => fields.receiver(raw, "callback_url", reach).map(Some),
+    };
     Some(Single {
+        mobile: mobile?,
+        callback_url: callback_url?,
         openid: openid?,
         amount: amount?,
         texts: texts?,
@@ -201,7 +236,7 @@ pub(super) async fn scan(
         .issue(Command {
             call,
             shop,
-            campaign: Some(campaign),
+            campaign: Some(Named::Id(campaign)),
             source: crate::domain::source::Source::Scan,
             branch,
             wanted: Wanted::Scan(openid),

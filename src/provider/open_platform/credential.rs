@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::domain::open_platform::PriceRule;
 use crate::domain::text::{Code, MchId};
 use crate::provider::Identity;
 use crate::signing::open_platform::{Head, SignType, md5_sign, md5_verify, rsa_sign, rsa_verify};
@@ -99,6 +100,8 @@ pub struct OpenPlatformCredential {
     pub callback_key: Option<CallbackKey>,
     /// Where the platform reports orders that name no address (`callbackUrl`): our listener.
     pub callback_url: Option<String>,
+    /// What the platform may charge.
+    pub price_rule: PriceRule,
     /// Proves who calls, where the platform asks for it.
     pub client_identity: Option<Identity>,
     /// The only authorities that are trusted, as PEM; without it, those of the system.

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::Fen;
-use crate::domain::open_platform::fen;
+use crate::domain::open_platform::{fen, price};
 
 /// Many times what a reply has.
 const MAX_BODY: usize = 64 * 1024;
@@ -80,6 +80,12 @@ impl<'a> Members<'a> {
     pub(super) fn yuan(&self, name: &str) -> Result<Option<Fen>, Strange> {
         self.word(name)?
             .map_or(Ok(None), |word| fen(&word).map(Some).ok_or(Strange))
+    }
+
+    /// A price in yuan, also as a text.
+    pub(super) fn price(&self, name: &str) -> Result<Option<Fen>, Strange> {
+        self.word(name)?
+            .map_or(Ok(None), |word| price(&word).map(Some).ok_or(Strange))
     }
 }
 

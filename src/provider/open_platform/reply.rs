@@ -1,16 +1,17 @@
 //! What a reply proves.
 //!
 //! A status 0 needs the echo of the number that was asked about: another one is a mismatch, none
-//! proves nothing. A price that is no amount makes the whole reply unreadable: a platform that
-//! writes one wrong is not believed about the rest. All that no table lists is unknown.
+//! proves nothing. A price that the contract does not allow, or that is no amount, is a mismatch
+//! as well, unless nothing is charged because the order failed. All that no table lists is unknown.
 
 use super::HttpReply;
 use super::json::{Members, Strange};
 use crate::domain::Fen;
 use crate::domain::open_platform::{
-    self as tables, BizCode, By, OrderCode, Priced, Question, after_order, after_question,
+    self as tables, BizCode, By, OrderCode, PriceRule, Priced, Question, after_order,
+    after_question,
 };
-use crate::domain::outcome::{Cause, QueryOutcome, Report, SendOutcome};
+use crate::domain::outcome::{Cause, ProviderState, QueryOutcome, Report, SendOutcome};
 use crate::domain::status_reply::StatusReply;
 
 /// Longer than any field of a reply; what is longer is none of its words.
@@ -32,8 +33,29 @@ const UNPARSABLE: Not = Not::Known(Cause::Unparsable);
 
 type Read<T> = Result<T, Not>;
 
-pub(super) fn order(biz_code: &BizCode, reply: &HttpReply) -> Priced<SendOutcome> {
-    placed(biz_code, reply).unwrap_or_else(|not| {
+/// What the price of an order is held to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bill {
+    pub(super) rule: PriceRule,
+    pub(super) face: Option<Fen>,
+}
+
+impl Bill {
+    /// What an order costs, where the reply says so.
+    fn read(self, data: &Members<'_>) -> Read<Option<Fen>> {
+        let wrong = Not::Ours("settlementPrice");
+        let Ok(price) = data.price("settlementPrice") else {
+            return Err(wrong);
+        };
+        match (price, self.face) {
+            (Some(price), Some(face)) if !self.rule.allows(face, price) => Err(wrong),
+            _ => Ok(price),
+        }
+    }
+}
+
+pub(super) fn order(biz_code: &BizCode, bill: Bill, reply: &HttpReply) -> Priced<SendOutcome> {
+    placed(biz_code, bill, reply).unwrap_or_else(|not| {
         Priced::bare(match not {
             Not::Known(cause) => SendOutcome::Unknown(cause),
             Not::Ours(field) => SendOutcome::Mismatch { field },
@@ -41,13 +63,18 @@ pub(super) fn order(biz_code: &BizCode, reply: &HttpReply) -> Priced<SendOutcome
     })
 }
 
-fn placed(biz_code: &BizCode, reply: &HttpReply) -> Read<Priced<SendOutcome>> {
+fn placed(biz_code: &BizCode, bill: Bill, reply: &HttpReply) -> Read<Priced<SendOutcome>> {
     let whole = Whole::read(reply)?;
     let outcome = after_order(whole.status);
     match whole.data {
         Some(data) if whole.status == 0 => {
             due(&data, "bizCode", biz_code.as_str())?;
-            Ok(priced(&data, outcome)?)
+            let told = priced(&data, bill.read(&data)?)?;
+            let taken = SendOutcome::Taken {
+                provider_order_no: text(told.order_code.as_ref()),
+                cost: told.price,
+            };
+            Ok(told.with(taken))
         }
         None if whole.status == 0 => Err(UNPARSABLE),
         // A refusal that names another order is not ours, whatever it says.
@@ -59,8 +86,12 @@ fn placed(biz_code: &BizCode, reply: &HttpReply) -> Read<Priced<SendOutcome>> {
     }
 }
 
-pub(super) fn question(question: &Question, reply: &HttpReply) -> Priced<QueryOutcome> {
-    told(question, reply).unwrap_or_else(|not| {
+pub(super) fn question(
+    question: &Question,
+    rule: PriceRule,
+    reply: &HttpReply,
+) -> Priced<QueryOutcome> {
+    told(question, rule, reply).unwrap_or_else(|not| {
         Priced::bare(match not {
             Not::Known(cause) => QueryOutcome::Unknown(cause),
             Not::Ours(field) => QueryOutcome::Mismatch { field },
@@ -68,7 +99,7 @@ pub(super) fn question(question: &Question, reply: &HttpReply) -> Priced<QueryOu
     })
 }
 
-fn told(question: &Question, reply: &HttpReply) -> Read<Priced<QueryOutcome>> {
+fn told(question: &Question, rule: PriceRule, reply: &HttpReply) -> Read<Priced<QueryOutcome>> {
     let whole = Whole::read(reply)?;
     let (field, number) = match &question.by {
         By::BizCode(code) => ("bizCode", code.as_str()),
@@ -96,23 +127,31 @@ fn told(question: &Question, reply: &HttpReply) -> Read<Priced<QueryOutcome>> {
     let number = data.whole("status")?.ok_or(UNPARSABLE)?;
     let unlisted = || Not::Known(Cause::UnlistedCode(tables::code("STATE", number)));
     let state = tables::state(number).ok_or_else(unlisted)?;
-    let told = priced(&data, ())?;
-    let order_code = told.order_code.as_ref();
+    let bill = Bill {
+        rule,
+        face: question.face,
+    };
+    // What failed costs nothing, whatever its price would have been.
+    let price = match state == ProviderState::Failed {
+        true => None,
+        false => bill.read(&data)?,
+    };
+    let told = priced(&data, price)?;
     let outcome = QueryOutcome::Known(Report {
         state,
-        provider_order_no: order_code.map_or_else(String::new, |code| code.as_str().to_owned()),
+        provider_order_no: text(told.order_code.as_ref()),
         reason: String::new(),
         received_at: None,
         refunded_at: None,
         refunded: None,
         receipts: Vec::new(),
+        cost: told.price,
     });
-    Ok(Priced {
-        outcome,
-        biz_code: told.biz_code,
-        order_code: told.order_code,
-        price: told.price,
-    })
+    Ok(told.with(outcome))
+}
+
+fn text(code: Option<&OrderCode>) -> String {
+    code.map_or_else(String::new, |code| code.as_str().to_owned())
 }
 
 /// A reply with a status: all that is common to both.
@@ -135,15 +174,15 @@ impl<'a> Whole<'a> {
 
 /// What a success says beside what it proves. A number that was not asked about and does not
 /// look like one counts as none.
-fn priced<T>(data: &Members<'_>, outcome: T) -> Result<Priced<T>, Strange> {
+fn priced(data: &Members<'_>, price: Option<Fen>) -> Result<Priced<()>, Strange> {
     Ok(Priced {
-        outcome,
+        outcome: (),
         biz_code: data.word("bizCode")?.as_deref().and_then(BizCode::parse),
         order_code: data
             .word("orderCode")?
             .as_deref()
             .and_then(OrderCode::parse),
-        price: data.yuan("settlementPrice")?,
+        price,
     })
 }
 

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::domain::Fen;
-use crate::domain::open_platform::OrderCode;
+use crate::domain::open_platform::{OrderCode, PriceRule};
 use crate::domain::outcome::{Cause, ProviderState, Report, Scope};
 use crate::domain::text::{Appid, MchBillno, Openid, Texts};
 use crate::signing::open_platform::{Head, SignType, md5_sign, md5_verify, rsa_sign, rsa_verify};
@@ -42,6 +42,7 @@ fn credential(signer: Signer, callback_key: Option<CallbackKey>) -> OpenPlatform
         signer,
         callback_key,
         callback_url: None,
+        price_rule: PriceRule::new(9_000, 11_000).unwrap(),
         client_identity: None,
         ca_pem: None,
     }
@@ -66,6 +67,8 @@ fn payment() -> Payment {
             scene_id: None,
         },
         client_ip: "192.168.0.1".to_owned(),
+        template_id: None,
+        mobile: None,
     }
 }
 
@@ -200,8 +203,7 @@ async fn the_headers_reach_the_platform() {
     assert!(md5_verify(&signed, body.as_bytes(), SECRET, value("sign")));
     assert_eq!(said.call, "order/redPacket");
     assert_eq!(said.request, body.as_bytes());
-    let stored = SendOutcome::Unknown(Cause::Processing("STORED".to_owned()));
-    assert_eq!(said.outcome, stored);
+    assert!(matches!(said.outcome, SendOutcome::Taken { .. }));
 }
 
 /// Another merchant's packet does not leave, nor does one of a kind that is not known there.
@@ -236,7 +238,10 @@ fn replies_are_read_for_payments() {
     let stored = format!("{{\"status\":0,\"data\":{{\"bizCode\":\"{NUMBER}\"}}}}");
     assert_eq!(
         codec.read_send(&payment(), &reply(&stored)),
-        SendOutcome::Unknown(Cause::Processing("STORED".to_owned()))
+        SendOutcome::Taken {
+            provider_order_no: String::new(),
+            cost: None
+        }
     );
     let told = |rest: &str| {
         let body = format!("{{\"status\":0,\"data\":{{\"bizCode\":\"{NUMBER}\",{rest}}}}}");

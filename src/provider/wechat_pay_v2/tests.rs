@@ -24,6 +24,8 @@ fn payment(texts: Texts) -> Payment {
         risk_info: None,
         texts,
         client_ip: "192.168.0.1".to_owned(),
+        template_id: None,
+        mobile: None,
     }
 }
 

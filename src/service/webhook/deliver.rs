@@ -163,6 +163,7 @@ impl Courier {
                 .map(|wait| self.store.clock().stretched(wait)),
             excerpt: delivered.reply_excerpt,
             duration_ms: i64::try_from(delivered.duration.as_millis()).unwrap_or(i64::MAX),
+            own_url: parcel.own_url.is_some(),
             draw: clock::random_u64(),
         };
         match self.store.settle_delivery(tried).await {
@@ -195,7 +196,8 @@ impl Courier {
             duration: Duration::ZERO,
         };
         // Rules may be stricter than when it was made.
-        let Ok(url) = ReceiverUrl::parse(&to.url, self.settings.reach) else {
+        let url = parcel.own_url.as_ref().unwrap_or(&to.url);
+        let Ok(url) = ReceiverUrl::parse(url, self.settings.reach) else {
             return not(Outcome::AddressRefused);
         };
         let message = parcel.event.as_ref();

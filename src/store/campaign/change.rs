@@ -95,12 +95,12 @@ impl Tx {
             self.set_plan(Scope::Campaign, before.id.0, plan).await?;
         }
         if let Some(texts) = &update.texts {
-            let payer = self.account_of(before.shop_id, before.account_id).await?;
+            let (payer, protocol) = self.account_of(before.shop_id, before.account_id).await?;
             account::accepts(
                 payer.min_amount_fen..=payer.max_amount_fen,
                 before.min_amount_fen,
                 before.max_amount_fen,
-                Some(texts),
+                protocol.shows_texts().then_some(texts),
             )?;
             after.revision += 1;
             self.insert_revision(before.id, after.revision, texts)

@@ -13,8 +13,8 @@ use super::super::tx::{Fault, Tx, is_duplicate};
 use super::{Campaign, Draft};
 use crate::domain::campaign::{CampaignKind, CampaignState};
 use crate::domain::id::{AccountId, CampaignId, ShopId};
-use crate::domain::machine::Protocol;
 use crate::domain::plan::Scope;
+use crate::domain::protocol::Protocol;
 use crate::domain::text::{Appid, Texts};
 use crate::domain::{Error, Fen, Reason, Result, account, missing};
 
@@ -31,15 +31,20 @@ impl Tx {
                 replayed: true,
             });
         }
-        let payer = self.account_of(draft.shop, draft.account).await?;
+        let (payer, protocol) = self.account_of(draft.shop, draft.account).await?;
         let appid = default_appid(&payer, draft.appid.as_ref())?;
         let bounds = payer.min_amount_fen..=payer.max_amount_fen;
         account::accepts(
             bounds,
             draft.amount.min(),
             draft.amount.max(),
-            Some(&draft.texts),
+            protocol.shows_texts().then_some(&draft.texts),
         )?;
+        if draft.template_id.is_some() && protocol.shows_texts() {
+            let text = "only an account at an open platform has templates; leave it out";
+            let text = text.to_owned();
+            return Err(Error::field("template_id", Reason::FieldNotAllowed, text).into());
+        }
         for branch in draft.caps.branches.keys() {
             self.known_branch(draft.shop, *branch).await?;
         }
@@ -74,6 +79,10 @@ impl Tx {
             credited_fen: Set(Fen::ZERO),
             transit_fen: Set(Fen::ZERO),
             paid_fen: Set(Fen::ZERO),
+            fee_fen: Set(Fen::ZERO),
+            discount_fen: Set(Fen::ZERO),
+            template_id: Set(draft.template_id.clone()),
+            settlement_bp: Set(draft.settlement_bp),
             caps: Set(draft.caps.to_json()?),
             counts_recipients: Set(draft.caps.bound_people()),
             approve_send_above_fen: Set(draft.approve_send_above),
@@ -135,12 +144,12 @@ impl Tx {
         Ok(())
     }
 
-    /// An account that a shop may pay red packets through.
+    /// An account that a shop may pay red packets through, and how it speaks.
     pub(in crate::store) async fn account_of(
         &self,
         shop: ShopId,
         id: AccountId,
-    ) -> Result<provider_account::Model, Fault> {
+    ) -> Result<(provider_account::Model, Protocol), Fault> {
         let known = shop::Entity::find_by_id(shop).one(self).await?;
         known.ok_or_else(|| missing::shop(shop))?;
         let granted = account_shop::Entity::find_by_id((id, shop))
@@ -149,8 +158,8 @@ impl Tx {
         let row = provider_account::Entity::find_by_id(id).one(self).await?;
         match (granted, row) {
             (Some(_), Some(row)) => {
-                account::pays_packets(id, Protocol::parse(&row.protocol))?;
-                Ok(row)
+                let protocol = account::pays_packets(id, Protocol::parse(&row.protocol))?;
+                Ok((row, protocol))
             }
             _ => Err(missing::account(id).into()),
         }

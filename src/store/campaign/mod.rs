@@ -55,6 +55,10 @@ pub struct Draft {
     pub approve_fund_above: Option<Fen>,
     /// What it is planned to spend.
     pub plan: Option<SpendPlan>,
+    /// The template of an open platform; the credential's if none.
+    pub template_id: Option<Code>,
+    /// What callers are told that a packet costs them, in basis points of its face value.
+    pub settlement_bp: i32,
 }
 
 /// What to change of a campaign; what is none stays.

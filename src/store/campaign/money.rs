@@ -81,6 +81,11 @@ impl Tx {
                 Expr::col(Column::TransitFen).add(delta.transit),
             )
             .col_expr(Column::PaidFen, Expr::col(Column::PaidFen).add(delta.paid))
+            .col_expr(Column::FeeFen, Expr::col(Column::FeeFen).add(delta.fee))
+            .col_expr(
+                Column::DiscountFen,
+                Expr::col(Column::DiscountFen).add(delta.discount),
+            )
             .col_expr(
                 Column::IssuedCount,
                 Expr::col(Column::IssuedCount).sub(unissued),

@@ -1,6 +1,6 @@
 //! Leases: the rows of a claim become its own until the lease ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter};
@@ -10,13 +10,15 @@ use super::super::entity::{attempt, issuance};
 use super::super::journal::{Change, issuance_entry};
 use super::super::tx::{Fault, Tx};
 use super::DISPATCHER;
+use crate::domain::id::IssuanceId;
 use crate::domain::ledger::Posting;
 use crate::domain::schedule::Job;
 use crate::domain::{State, Timestamp};
 
 impl Tx {
     /// Writes down that these packets are about to be asked about. One that was
-    /// being sent has lost its sender, and with him the answer.
+    /// being sent has lost its sender, and with him the answer, unless the provider said that
+    /// it has the order.
     pub(super) async fn begin_query(
         &self,
         rows: Vec<issuance::Model>,
@@ -26,9 +28,14 @@ impl Tx {
             return Ok((Vec::new(), Vec::new()));
         }
         let mut attempts = self.live_attempts(&rows).await?;
+        let taken: HashSet<IssuanceId> = attempts
+            .iter()
+            .filter(|attempt| attempt.take_time.is_some())
+            .map(|attempt| attempt.issuance_id)
+            .collect();
         let (lost, rest): (Vec<_>, Vec<_>) = rows
             .into_iter()
-            .partition(|row| row.state == State::Sending);
+            .partition(|row| row.state == State::Sending && !taken.contains(&row.id));
         let lost_ids: Vec<_> = lost.iter().map(|r| r.id).collect();
         if !lost.is_empty() {
             attempt::Entity::update_many()

@@ -23,7 +23,7 @@ use crate::domain::id::{AccountId, CampaignId, IssuanceId};
 use crate::domain::packet::RiskInfo;
 use crate::domain::quota::Lane;
 use crate::domain::schedule::Job;
-use crate::domain::text::{Openid, Texts};
+use crate::domain::text::{Code, Mobile, Openid, Texts};
 use crate::domain::{Error, Result, State, Timestamp};
 
 mod cancel;
@@ -48,6 +48,10 @@ pub struct Claimed {
     pub texts: Texts,
     /// What the merchant tells of the recipient's device.
     pub risk_info: Option<RiskInfo>,
+    /// The campaign's template at an open platform.
+    pub template_id: Option<Code>,
+    /// The recipient's mobile number for the provider.
+    pub mobile: Option<Mobile>,
     /// How long after the claim its turn comes, in real time.
     pub wait: Duration,
 }
@@ -153,6 +157,41 @@ impl Store {
         RiskInfo::parse(&text).ok_or_else(broken).map(Some)
     }
 
+    /// The recipient's mobile number for the provider, as the caller gave it.
+    ///
+    /// # Errors
+    /// INTERNAL: it does not decrypt.
+    pub fn mobile_for_provider(&self, row: &issuance::Model) -> Result<Option<Mobile>> {
+        let Some(cipher) = &row.mobile_cipher else {
+            return Ok(None);
+        };
+        let column = super::issue::mobile_column(row.id);
+        let text = self.keys().open_text(&column, cipher)?;
+        let broken = || Error::internal("a stored mobile is none", "mobile");
+        Mobile::kept(&text).ok_or_else(broken).map(Some)
+    }
+
+    /// Where the packet's own events are posted, as the caller said.
+    ///
+    /// # Errors
+    /// INTERNAL: it does not decrypt.
+    pub fn callback_url(&self, row: &issuance::Model) -> Result<Option<String>> {
+        let column = super::issue::callback_column(row.id);
+        let cipher = row.callback_cipher.as_ref();
+        cipher
+            .map(|cipher| self.keys().open_text(&column, cipher))
+            .transpose()
+    }
+
+    /// The same without the query, for people; empty if there is none.
+    ///
+    /// # Errors
+    /// INTERNAL: it does not decrypt.
+    pub fn callback_shown(&self, row: &issuance::Model) -> Result<String> {
+        let url = self.callback_url(row)?.unwrap_or_default();
+        Ok(url.split('?').next().unwrap_or_default().to_owned())
+    }
+
     /// How many packets are due, at most `limit`.
     async fn count_due(&self, account: AccountId, job: Job, limit: u64) -> Result<usize> {
         let ids: Vec<IssuanceId> = due(account, job, self.now().await?)
@@ -227,6 +266,7 @@ impl Tx {
         let mut attempts: HashMap<_, _> =
             attempts.into_iter().map(|a| (a.issuance_id, a)).collect();
         let mut revisions: HashMap<(CampaignId, i64), String> = HashMap::new();
+        let mut templates: HashMap<CampaignId, Option<Code>> = HashMap::new();
         let mut packets = Vec::with_capacity(rows.len());
         for row in rows {
             let attempt = attempts
@@ -254,8 +294,18 @@ impl Tx {
             let texts = serde_json::from_str(&texts)
                 .map_err(|e| Error::internal("stored texts are no JSON", e))?;
             let risk_info = store.risk_info(&row)?;
+            let template_id = match templates.get(&row.campaign_id) {
+                Some(template) => template.clone(),
+                None => {
+                    let template = self.template_of(row.campaign_id).await?;
+                    templates.insert(row.campaign_id, template.clone());
+                    template
+                }
+            };
             packets.push(Claimed {
                 risk_info,
+                template_id,
+                mobile: store.mobile_for_provider(&row)?,
                 wait: Duration::ZERO,
                 from: before.get(&row.id).copied().unwrap_or(row.state),
                 issuance: row,
@@ -265,6 +315,13 @@ impl Tx {
             });
         }
         Ok(packets)
+    }
+
+    async fn template_of(&self, id: CampaignId) -> Result<Option<Code>, Fault> {
+        let row = campaign::Entity::find_by_id(id).one(self).await?;
+        Ok(row
+            .ok_or_else(|| Error::internal("a campaign is missing", "claim"))?
+            .template_id)
     }
 
     async fn texts_of(&self, key: (CampaignId, i64)) -> Result<String, Fault> {

@@ -50,6 +50,8 @@ impl Tx {
                 not_found_time: None,
                 accept_time: None,
                 provider_order_no: String::new(),
+                take_time: None,
+                cost_fen: None,
                 package_cipher: None,
                 quota_day: Some(fitting.day),
                 last_error: None,
@@ -90,6 +92,7 @@ impl Tx {
                 attempt::Column::NotFoundTime,
                 Expr::value(None::<Timestamp>),
             )
+            .col_expr(attempt::Column::TakeTime, Expr::value(None::<Timestamp>))
             .col_expr(attempt::Column::QuotaDay, Expr::value(Some(day)))
             .col_expr(attempt::Column::UpdateTime, Expr::value(self.now()))
             .filter(attempt::Column::Id.is_in(attempts.iter().map(|a| a.id)))
@@ -100,6 +103,7 @@ impl Tx {
             attempt.state = State::Sending;
             attempt.send_count += 1;
             attempt.not_found_time = None;
+            attempt.take_time = None;
         }
         Ok(attempts)
     }

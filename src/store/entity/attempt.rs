@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{AccountId, AttemptId, IssuanceId};
 use crate::domain::text::{MchBillno, MchId};
-use crate::domain::{State, Timestamp};
+use crate::domain::{Fen, State, Timestamp};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -43,6 +43,10 @@ pub struct Model {
     pub accept_time: Option<Timestamp>,
     /// The provider's number.
     pub provider_order_no: String,
+    /// When the provider took the last request's order, to work on it.
+    pub take_time: Option<Timestamp>,
+    /// What the provider charges for it, rounded up to whole fen; none: it does not say.
+    pub cost_fen: Option<Fen>,
     /// What a mini program opens the packet with, encrypted.
     pub package_cipher: Option<Vec<u8>>,
     /// The latest Beijing day against whose quota the number was counted.

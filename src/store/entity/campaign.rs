@@ -62,6 +62,15 @@ pub struct Model {
     pub transit_fen: Fen,
     /// Taken.
     pub paid_fen: Fen,
+    /// What its packets cost beside their face value.
+    pub fee_fen: Fen,
+    /// What its packets cost less than their face value.
+    pub discount_fen: Fen,
+    /// The template of an open platform; the credential's if none. It never changes.
+    pub template_id: Option<Code>,
+    /// What callers are told that a packet costs them, in basis points of its face value. It
+    /// never changes.
+    pub settlement_bp: i32,
     /// Its caps, as JSON.
     pub caps: String,
     /// Whether people are counted one by one.
@@ -103,6 +112,14 @@ impl Model {
             stock: self.stock_count,
             issued: self.issued_count,
         }
+    }
+
+    /// What a packet of this face value costs its caller: half a fen goes up.
+    #[must_use]
+    pub fn settlement_price(&self, face: Fen) -> Fen {
+        let share = i128::from(face.0) * i128::from(self.settlement_bp);
+        let price = (share + 5_000).div_euclid(10_000);
+        i64::try_from(price).map_or(face, Fen)
     }
 
     /// What it allows one person, one day, one branch.

@@ -32,6 +32,10 @@ pub struct Model {
     pub total_num: i32,
     /// What the merchant tells of the recipient's device, encrypted.
     pub risk_info_cipher: Option<Vec<u8>>,
+    /// The recipient's mobile number for the provider, encrypted.
+    pub mobile_cipher: Option<Vec<u8>>,
+    /// Where its own events are posted, encrypted; else the endpoint's URL.
+    pub callback_cipher: Option<Vec<u8>>,
     /// The address that the provider is told; else the account's.
     pub client_ip: Option<String>,
     /// What chose the account; else the campaign did.

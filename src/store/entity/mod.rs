@@ -22,6 +22,7 @@ pub mod issuance_receipt;
 pub mod journal;
 pub mod money_breaker;
 pub mod provider_account;
+pub mod provider_callback;
 pub mod provider_exchange;
 pub mod quota_usage;
 pub mod recipient;

@@ -25,6 +25,8 @@ pub struct Model {
     pub style: Style,
     /// Which types, as [`crate::domain::event::Types`] writes them.
     pub types: String,
+    /// Whether the events of a packet that brought a URL are posted there instead.
+    pub order_callbacks: bool,
     /// What signs, encrypted.
     pub secret_cipher: Vec<u8>,
     /// What signed before, encrypted.

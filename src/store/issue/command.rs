@@ -8,7 +8,8 @@ use crate::domain::forecast::Forecast;
 use crate::domain::id::{BranchId, CampaignId, GroupId, ShopId};
 use crate::domain::packet::{GatewayType, Kind, RiskInfo};
 use crate::domain::source::Source;
-use crate::domain::text::{Appid, Openid, Texts, Uid};
+use crate::domain::text::{Appid, Code, Mobile, Openid, Texts, Uid};
+use crate::domain::webhook::ReceiverUrl;
 
 /// One call that asks for packets.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Command {
     /// Whose money.
     pub shop: ShopId,
     /// Which campaign; the shop's DIRECT one if none.
-    pub campaign: Option<CampaignId>,
+    pub campaign: Option<Named>,
     /// Where the packets come from.
     pub source: Source,
     /// Which branch they are attributed to; 0: each to its recipient's.
@@ -27,6 +28,15 @@ pub struct Command {
     pub wanted: Wanted,
     /// The trace of the call.
     pub traceparent: Option<String>,
+}
+
+/// How a campaign is named.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// By our id.
+    Id(CampaignId),
+    /// By its code, which is the shop's own name for it.
+    Code(Code),
 }
 
 /// Who gets packets.
@@ -75,6 +85,10 @@ pub struct Single {
     pub risk_info: Option<RiskInfo>,
     /// The address that the provider is told; the account's if none.
     pub client_ip: Option<String>,
+    /// The recipient's mobile number, for an open platform.
+    pub mobile: Option<Mobile>,
+    /// Where the packet's own events are posted; the endpoint's URL if none.
+    pub callback_url: Option<ReceiverUrl>,
 }
 
 impl Wanted {

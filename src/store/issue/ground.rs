@@ -4,14 +4,17 @@
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::super::account::{appids, capabilities};
-use super::super::entity::{campaign, provider_account, shop_branch, shop_gateway};
+use super::super::entity::{
+    campaign, provider_account, shop_branch, shop_gateway, webhook_endpoint,
+};
 use super::super::tx::Fault;
-use super::{Command, Single, Unit, Wanted};
+use super::{Command, Named, Single, Unit, Wanted};
 use crate::domain::amount::AmountType;
 use crate::domain::campaign::CampaignKind;
 use crate::domain::cap::Caps;
 use crate::domain::id::BranchId;
 use crate::domain::packet::Kind;
+use crate::domain::protocol::Protocol;
 use crate::domain::text::Appid;
 use crate::domain::{Error, Fen, Reason, Result, account, missing};
 
@@ -19,6 +22,8 @@ use crate::domain::{Error, Fen, Reason, Result, account, missing};
 pub(super) struct Ground {
     pub(super) campaign: campaign::Model,
     pub(super) payer: provider_account::Model,
+    /// How it speaks.
+    pub(super) protocol: Protocol,
     /// The appid that sends.
     pub(super) appid: Appid,
     /// The campaign's caps.
@@ -31,15 +36,17 @@ pub(super) struct Ground {
 impl Unit<'_> {
     pub(super) async fn ground(&self, command: &Command) -> Result<Ground, Fault> {
         let mut query = campaign::Entity::find().filter(campaign::Column::ShopId.eq(command.shop));
-        query = match command.campaign {
-            Some(id) => query.filter(campaign::Column::Id.eq(id)),
+        query = match &command.campaign {
+            Some(Named::Id(id)) => query.filter(campaign::Column::Id.eq(*id)),
+            Some(Named::Code(code)) => query.filter(campaign::Column::Code.eq(code.clone())),
             None => query.filter(campaign::Column::Kind.eq(CampaignKind::Direct)),
         };
         let campaign = query
             .one(self.tx)
             .await?
-            .ok_or_else(|| match command.campaign {
-                Some(id) => missing::campaign(id),
+            .ok_or_else(|| match &command.campaign {
+                Some(Named::Id(id)) => missing::campaign(*id),
+                Some(Named::Code(code)) => missing::campaign_code(code),
                 None => Error::new(
                     Reason::DirectCampaignMissing,
                     "the shop has no DIRECT campaign; create one, or name a campaign".to_owned(),
@@ -56,7 +63,7 @@ impl Unit<'_> {
                 (campaign.account_id, None)
             }
         };
-        let payer = self.tx.account_of(command.shop, account).await?;
+        let (payer, protocol) = self.tx.account_of(command.shop, account).await?;
         let mut refusals = Vec::new();
         if !payer.enabled {
             let text = "the provider account of the campaign is disabled".to_owned();
@@ -70,13 +77,33 @@ impl Unit<'_> {
             caps: campaign.caps()?,
             campaign,
             payer,
+            protocol,
             appid,
             refusals,
         };
         if let Wanted::Single(single) = &command.wanted {
             check_single(single, &ground)?;
+            if single.callback_url.is_some() {
+                self.takes_callbacks(command).await?;
+            }
         }
         Ok(ground)
+    }
+
+    /// Whether an endpoint of the caller's can sign what is posted to a packet's own URL.
+    async fn takes_callbacks(&self, command: &Command) -> Result<(), Fault> {
+        use webhook_endpoint::Column;
+        let found = webhook_endpoint::Entity::find()
+            .filter(Column::ShopId.eq(command.shop))
+            .filter(Column::AppId.eq(command.call.app))
+            .filter(Column::OrderCallbacks.eq(true))
+            .one(self.tx)
+            .await?;
+        found.map(drop).ok_or_else(|| {
+            let text = "nothing of yours would sign what is posted there; make an endpoint with order_callbacks (CreateWebhookEndpoint) first";
+            let reason = Reason::FieldNotAllowed;
+            Error::field("callback_url", reason, text.to_owned()).into()
+        })
     }
 
     async fn account_for(
@@ -223,6 +250,11 @@ fn check_single(single: &Single, ground: &Ground) -> Result<()> {
             .fact("account_id", ground.payer.id)
             .fact("capability", needed.name()));
     }
+    if single.mobile.is_some() && ground.protocol.shows_texts() {
+        let text = "only an open platform is told the mobile number; leave it out";
+        let reason = Reason::FieldNotAllowed;
+        return Err(Error::field("mobile", reason, text.to_owned()));
+    }
     let Some(amount) = single.amount else {
         return Ok(());
     };
@@ -233,7 +265,9 @@ fn check_single(single: &Single, ground: &Ground) -> Result<()> {
         return Ok(());
     }
     let bounds = ground.payer.min_amount_fen..=ground.payer.max_amount_fen;
-    account::accepts(bounds, low, high, single.texts.as_ref()).map_err(name_amount)
+    let texts = single.texts.as_ref();
+    let texts = texts.filter(|_| ground.protocol.shows_texts());
+    account::accepts(bounds, low, high, texts).map_err(name_amount)
 }
 
 /// The smaller and the larger side of the mean share.

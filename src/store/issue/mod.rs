@@ -33,9 +33,9 @@ mod rows;
 mod scan;
 mod single;
 
-pub use command::{Command, Issued, Single, Wanted};
+pub use command::{Command, Issued, Named, Single, Wanted};
 use many::Many;
-pub(super) use single::risk_info_column;
+pub(super) use single::{callback_column, mobile_column, risk_info_column};
 
 /// Members of one call at most.
 pub const MEMBERS_MAX: usize = 100_000;

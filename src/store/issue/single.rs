@@ -52,9 +52,18 @@ impl Unit<'_> {
         row.total_num = single.total_num;
         row.gateway_type = single.gateway;
         row.client_ip.clone_from(&single.client_ip);
+        let keys = self.store.keys();
+        if let Some(mobile) = &single.mobile {
+            let column = mobile_column(id);
+            row.mobile_cipher = Some(keys.seal(&column, mobile.expose().as_bytes())?);
+        }
+        if let Some(url) = &single.callback_url {
+            let column = callback_column(id);
+            row.callback_cipher = Some(keys.seal(&column, url.expose().as_bytes())?);
+        }
         if let Some(info) = &single.risk_info {
             let column = risk_info_column(id);
-            row.risk_info_cipher = Some(self.store.keys().seal(&column, info.expose().as_bytes())?);
+            row.risk_info_cipher = Some(keys.seal(&column, info.expose().as_bytes())?);
         }
         Ok(Prepared::One {
             packet: Box::new(row),
@@ -89,6 +98,16 @@ impl Unit<'_> {
 /// The associated data of a packet's risk_info.
 pub(in crate::store) fn risk_info_column(id: IssuanceId) -> String {
     format!("risk_info/{id}")
+}
+
+/// The associated data of a packet's mobile number.
+pub(in crate::store) fn mobile_column(id: IssuanceId) -> String {
+    format!("packet mobile/{id}")
+}
+
+/// The associated data of a packet's own URL.
+pub(in crate::store) fn callback_column(id: IssuanceId) -> String {
+    format!("packet callback/{id}")
 }
 
 /// How much a packet holds; of a group packet the mean share keeps the rule.

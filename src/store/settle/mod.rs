@@ -19,8 +19,9 @@ use super::money_breaker::{AllEnds, Trip};
 use super::tx::{Fault, Tx};
 use crate::domain::id::{AttemptId, CampaignId, ExchangeId, IssuanceId};
 use crate::domain::ledger::{BudgetDelta, Posting};
-use crate::domain::machine::{self, Facts, Protocol, Resolution, Step};
+use crate::domain::machine::{self, Facts, Resolution, Step};
 use crate::domain::outcome::{ProviderState, QueryOutcome, SendOutcome};
+use crate::domain::protocol::Protocol;
 use crate::domain::{Error, Fen, Result, State, Timestamp};
 
 mod receipts;
@@ -178,7 +179,7 @@ impl Tx {
                 reason: step.last_error.clone(),
                 ..settled(row, step.state)
             };
-            let postings = postings(row, &step, &settlement.answer);
+            let postings = postings(row, attempt, &step, &settlement.answer);
             for posting in postings.into_iter().flatten() {
                 let (delta, _) = books.entry(row.campaign_id).or_default();
                 if !delta.add(posting) {
@@ -218,15 +219,26 @@ impl Tx {
     }
 }
 
-/// What a step moves: one posting, or two where a group packet comes back in part.
-fn postings(row: &issuance::Model, step: &Step, answer: &Answer) -> [Option<Posting>; 2] {
+/// What a step moves: one posting, or two where a group packet comes back in part, or where the
+/// provider charges another sum than the face value.
+fn postings(
+    row: &issuance::Model,
+    attempt: &attempt::Model,
+    step: &Step,
+    answer: &Answer,
+) -> [Option<Posting>; 2] {
     match came_back(answer) {
         Some(refunded) if step.state == State::Refunded && row.state != State::Refunded => {
             Posting::of_partial_refund(row.state, row.amount_fen, refunded)
         }
         _ => {
             let whole = Posting::of_transition(row.state, step.state, row.amount_fen);
-            [whole, None]
+            let is_sent = step.state == State::Sent && row.state != State::Sent;
+            let cost = says_cost(answer).or(attempt.cost_fen).filter(|_| is_sent);
+            [
+                whole,
+                cost.and_then(|cost| Posting::of_cost(row.amount_fen, cost)),
+            ]
         }
     }
 }
@@ -235,6 +247,15 @@ fn postings(row: &issuance::Model, step: &Step, answer: &Answer) -> [Option<Post
 fn came_back(answer: &Answer) -> Option<Fen> {
     match answer {
         Answer::Query(QueryOutcome::Known(report)) => report.refunded,
+        Answer::Query(_) | Answer::Send(_) => None,
+    }
+}
+
+/// What the provider charges, where it says so.
+fn says_cost(answer: &Answer) -> Option<Fen> {
+    match answer {
+        Answer::Send(SendOutcome::Taken { cost, .. }) => *cost,
+        Answer::Query(QueryOutcome::Known(report)) => report.cost,
         Answer::Query(_) | Answer::Send(_) => None,
     }
 }
@@ -276,7 +297,10 @@ fn their_state(answer: &Answer) -> Option<ProviderState> {
         Answer::Send(SendOutcome::Accepted { .. }) => Some(ProviderState::Sent),
         Answer::Query(QueryOutcome::Known(report)) => Some(report.state),
         Answer::Send(
-            SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },
+            SendOutcome::Taken { .. }
+            | SendOutcome::Rejected(_)
+            | SendOutcome::Unknown(_)
+            | SendOutcome::Mismatch { .. },
         )
         | Answer::Query(
             QueryOutcome::NotFound
@@ -294,6 +318,8 @@ fn judge(
     now: Timestamp,
 ) -> Step {
     let facts = Facts {
+        protocol: settlement.protocol,
+        taken: attempt.take_time.is_some(),
         state: row.state,
         send_count: attempt.send_count,
         query_count: attempt.queries_since_send,
@@ -307,7 +333,7 @@ fn judge(
     };
     match &settlement.answer {
         Answer::Send(outcome) => machine::after_send(outcome, &facts, now),
-        Answer::Query(outcome) => machine::after_query(settlement.protocol, outcome, &facts, now),
+        Answer::Query(outcome) => machine::after_query(outcome, &facts, now),
     }
 }
 
@@ -316,6 +342,7 @@ fn judge(
 pub fn outcome_word(answer: &Answer) -> String {
     match answer {
         Answer::Send(SendOutcome::Accepted { .. }) => "ACCEPTED".to_owned(),
+        Answer::Send(SendOutcome::Taken { .. }) => "TAKEN".to_owned(),
         Answer::Query(QueryOutcome::Known(report)) => format!("{:?}", report.state).to_uppercase(),
         Answer::Query(QueryOutcome::NotFound) => "NOT_FOUND".to_owned(),
         Answer::Send(SendOutcome::Rejected(rejection))

@@ -8,7 +8,7 @@ use super::super::claim::DISPATCHER;
 use super::super::entity::{attempt, issuance, journal, provider_exchange};
 use super::super::journal::{Change, issuance_entry};
 use super::super::tx::{Fault, Tx};
-use super::{Answer, Settlement, outcome_word};
+use super::{Answer, Settlement, outcome_word, says_cost};
 use crate::domain::id::{AttemptId, ExchangeId};
 use crate::domain::ledger::Posting;
 use crate::domain::machine::Step;
@@ -18,7 +18,7 @@ use crate::domain::{Fen, Result, State};
 impl Tx {
     /// A closed number that was paid after all: nobody may send the packet again
     /// before a person has looked.
-    pub(super) async fn freeze(
+    pub(in crate::store) async fn freeze(
         &self,
         row: &mut issuance::Model,
     ) -> Result<journal::ActiveModel, Fault> {
@@ -56,11 +56,12 @@ impl Tx {
         Ok(())
     }
 
-    /// A late answer may be news: ask soon. One question too many does no harm.
-    pub(super) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
+    /// A late answer, or a callback, may be news: ask soon. One question too many does no harm.
+    pub(in crate::store) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
         issuance::Entity::update_many()
             .col_expr(issuance::Column::DueTime, Expr::value(Some(self.now())))
             .filter(issuance::Column::Id.eq(row.id))
+            .filter(issuance::Column::Job.is_not_null())
             .filter(issuance::Column::State.is_in([State::Unknown, State::Review, State::Sent]))
             .exec(self)
             .await?;
@@ -156,6 +157,12 @@ impl Tx {
         };
         if step.note_refusal {
             row.refuse_time = Set(Some(now));
+        }
+        if step.note_taken {
+            row.take_time = Set(Some(now));
+        }
+        if let Some(cost) = says_cost(&settlement.answer) {
+            row.cost_fen = Set(Some(cost));
         }
         if step.note_not_found && before.not_found_time.is_none() {
             row.not_found_time = Set(Some(now));
@@ -263,9 +270,14 @@ impl Tx {
 
 fn provider_number(answer: &Answer) -> &str {
     match answer {
-        Answer::Send(SendOutcome::Accepted {
-            provider_order_no, ..
-        }) => provider_order_no,
+        Answer::Send(
+            SendOutcome::Accepted {
+                provider_order_no, ..
+            }
+            | SendOutcome::Taken {
+                provider_order_no, ..
+            },
+        ) => provider_order_no,
         Answer::Query(QueryOutcome::Known(report)) => &report.provider_order_no,
         Answer::Send(
             SendOutcome::Rejected(_) | SendOutcome::Unknown(_) | SendOutcome::Mismatch { .. },

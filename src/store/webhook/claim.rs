@@ -29,6 +29,8 @@ pub struct Receiver {
     pub style: Style,
     /// The URL.
     pub url: String,
+    /// Whether a packet's own URL goes before it.
+    pub order_callbacks: bool,
     /// What signs, the newest first.
     pub secrets: Vec<String>,
 }
@@ -49,6 +51,8 @@ pub struct Parcel {
     pub row: Model,
     /// What to tell; none: the app may not see it any more.
     pub event: Option<EventView>,
+    /// The packet's own URL, which is posted to instead of the endpoint's.
+    pub own_url: Option<String>,
 }
 
 impl Store {
@@ -99,6 +103,7 @@ impl Store {
             app: row.app_id,
             style: row.style,
             url: self.open_of("url", row.id, &row.url_cipher)?,
+            order_callbacks: row.order_callbacks,
             secrets,
         })
     }
@@ -136,11 +141,17 @@ impl Store {
             .into_iter()
             .map(|event| (event.position, event))
             .collect();
-        let parcel = |row: Model| Parcel {
-            event: events.remove(&row.position),
-            row,
+        let parcel = |row: Model| {
+            let event = events.remove(&row.position);
+            let packet = event.as_ref().and_then(|event| event.packet.as_ref());
+            let own = packet.filter(|packet| to.order_callbacks && packet.app_id == to.app);
+            Ok(Parcel {
+                own_url: own.map_or(Ok(None), |packet| self.callback_url(packet))?,
+                event,
+                row,
+            })
         };
-        Ok(rows.into_iter().map(parcel).collect())
+        rows.into_iter().map(parcel).collect()
     }
 }
 

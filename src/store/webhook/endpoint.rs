@@ -36,6 +36,8 @@ pub struct NewEndpoint {
     pub style: Style,
     /// Which types.
     pub types: Types,
+    /// Whether the events of a packet that brought a URL are posted there instead.
+    pub order_callbacks: bool,
     /// What signs.
     pub secret: Secret,
 }
@@ -144,6 +146,7 @@ impl Store {
                     url_shown: new.url.shown(),
                     style: new.style,
                     types: new.types.to_text(),
+                    order_callbacks: new.order_callbacks,
                     secret_cipher: store.seal_of("secret", id, &new.secret.0)?,
                     old_secret_cipher: None,
                     old_secret_until: None,

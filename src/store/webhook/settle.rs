@@ -38,6 +38,8 @@ pub struct Tried {
     pub excerpt: String,
     /// How long it took, in milliseconds.
     pub duration_ms: i64,
+    /// Whether it went to a packet's own URL, which says nothing of the endpoint.
+    pub own_url: bool,
     /// Spreads the next try.
     pub draw: u64,
 }
@@ -90,7 +92,10 @@ impl Tx {
             return Ok(None);
         }
         let state = self.move_delivery(store, &row, tried).await?;
-        let disabled = self.judge_endpoint(endpoint, tried.outcome).await?;
+        let disabled = match tried.own_url {
+            true => None,
+            false => self.judge_endpoint(endpoint, tried.outcome).await?,
+        };
         Ok(Some(TriedSettled { state, disabled }))
     }
 

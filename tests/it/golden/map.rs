@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use hongbao::domain::Fen;
-use hongbao::domain::machine::Protocol;
+use hongbao::domain::protocol::Protocol;
 use hongbao::domain::remote_voucher::{Give, PageQuery, Pair, RemoteId, Spend, StepUp, Undo};
 use hongbao::domain::text::{MchId, Mobile};
 use hongbao::provider::HttpReply;

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hongbao::domain::open_platform::{BizCode, By, Order, OrderCode, Question};
+use hongbao::domain::open_platform::{BizCode, By, Order, OrderCode, PriceRule, Question};
 use hongbao::domain::text::{Appid, Code, MchId, Mobile, Openid};
 use hongbao::domain::{Fen, Timestamp};
 use hongbao::provider::open_platform::{
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::{cases_in, hold, same};
 
 /// What every answer of the platform must have a case of.
-const REQUIRED: &[&str] = &[
+pub(super) const REQUIRED: &[&str] = &[
     "order_stored_md5",
     "order_stored_rsa",
     "order_status_1",
@@ -130,6 +130,7 @@ fn codec(sign_type: &str) -> OpenPlatformCodec {
         signer,
         callback_key: Some(callback_key),
         callback_url: None,
+        price_rule: PriceRule::new(9_000, 11_000).unwrap(),
         client_identity: None,
         ca_pem: None,
     })
@@ -199,7 +200,10 @@ impl Case {
         let (request, outcome) = match &*self.call {
             "order/redPacket" => (
                 codec.order_request(&self.order(), &stamp),
-                format!("{:#?}\n", codec.read_order(&self.biz_code(), reply)),
+                format!(
+                    "{:#?}\n",
+                    codec.read_order(&self.biz_code(), Fen(self.face_fen.unwrap()), reply)
+                ),
             ),
             "order/info" => (
                 codec.question_request(&self.question().by, &stamp),

@@ -10,7 +10,6 @@ mod transport;
 use std::time::Duration;
 
 use hongbao::domain::Fen;
-use hongbao::domain::machine::Protocol;
 use hongbao::domain::outcome::{Rejection, RejectionKind, SendOutcome};
 use hongbao::domain::packet::Kind;
 use hongbao::domain::text::{Appid, MchBillno, MchId, Openid, Texts};
@@ -35,7 +34,7 @@ pub(super) fn credential(merchant: &Merchant, base_url: String) -> Credential {
 
 pub(super) fn door(simulator: &Simulator) -> Provider {
     let credential = credential(simulator.merchant(), simulator.base_url());
-    Provider::new(Protocol::WechatPayV2, &credential, SHORT).unwrap()
+    Provider::wechat_pay(&credential, SHORT).unwrap()
 }
 
 pub(super) fn payment(merchant: &Merchant, n: u32, openid: &str) -> Payment {
@@ -57,6 +56,8 @@ pub(super) fn payment(merchant: &Merchant, n: u32, openid: &str) -> Payment {
         kind: Kind::Normal,
         total_num: 1,
         risk_info: None,
+        template_id: None,
+        mobile: None,
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use hongbao::domain::Timestamp;
-use hongbao::domain::machine::Protocol;
 use hongbao::domain::outcome::{Cause, QueryOutcome, RejectionKind, SendOutcome};
 use hongbao::provider::{Credential, Identity, Provider, Timeouts, check_identity};
 use hongbao::simulator::{CertFiles, Config, Merchant, Simulator, TlsFiles, make_certs, start};
@@ -46,7 +45,7 @@ async fn the_merchants_certificate_opens_the_door() {
     };
     let now = Timestamp::parse_beijing("2026-11-22 12:00:00").unwrap();
     assert!(check_identity(&identity, &credential.mch_id, now).unwrap() > now);
-    let door = Provider::new(Protocol::WechatPayV2, &credential, Timeouts::default()).unwrap();
+    let door = Provider::wechat_pay(&credential, Timeouts::default()).unwrap();
     let payment = payment(simulator.merchant(), 1, "oAlice");
     assert!(matches!(
         door.send(&payment).await.outcome,
@@ -66,7 +65,7 @@ async fn without_the_certificate_nothing_is_proven() {
         ca_pem: Some(fs::read(&files.ca).unwrap()),
         ..credential(simulator.merchant(), simulator.base_url())
     };
-    let door = Provider::new(Protocol::WechatPayV2, &bare, Timeouts::default()).unwrap();
+    let door = Provider::wechat_pay(&bare, Timeouts::default()).unwrap();
     for n in 1..=20 {
         let said = door.send(&payment(simulator.merchant(), n, "oAlice")).await;
         assert_eq!(
@@ -91,7 +90,7 @@ async fn a_server_that_is_not_trusted_gets_nothing() {
             ..credential(simulator.merchant(), simulator.base_url())
         };
         // A machine without any authority of its own says so here instead.
-        let Ok(door) = Provider::new(Protocol::WechatPayV2, &credential, SHORT) else {
+        let Ok(door) = Provider::wechat_pay(&credential, SHORT) else {
             continue;
         };
         let said = door.send(&payment(simulator.merchant(), 1, "oAlice")).await;
@@ -133,7 +132,7 @@ fn what_cannot_be_used_is_an_error_and_no_panic() {
         },
     ];
     for credential in bad {
-        let error = Provider::new(Protocol::WechatPayV2, &credential, SHORT).unwrap_err();
+        let error = Provider::wechat_pay(&credential, SHORT).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("simulated"), "{text}");
         assert!(!text.contains("PRIVATE KEY"), "{text}");

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hongbao::clock;
-use hongbao::domain::machine::Protocol;
 use hongbao::domain::outcome::{Cause, RejectionKind, SendOutcome};
 use hongbao::provider::{Provider, Said, Timeouts};
 use hongbao::simulator::Merchant;
@@ -27,7 +26,7 @@ async fn without_a_connection_nothing_was_sent() {
         "https://nowhere.invalid".to_owned(),
     ] {
         let credential = credential(&merchant, base_url);
-        let door = Provider::new(Protocol::WechatPayV2, &credential, SHORT).unwrap();
+        let door = Provider::wechat_pay(&credential, SHORT).unwrap();
         let said = door.send(&payment(&merchant, 1, "oAlice")).await;
         assert_eq!(said.outcome, not_sent, "{said:?}");
         assert!(said.response.is_none() && !said.request.is_empty());
@@ -45,7 +44,7 @@ async fn a_connect_that_times_out_was_not_sent() {
         total: Duration::from_secs(5),
     };
     let credential = credential(&merchant, base_url);
-    let door = Provider::new(Protocol::WechatPayV2, &credential, timeouts).unwrap();
+    let door = Provider::wechat_pay(&credential, timeouts).unwrap();
     let begun = clock::monotonic();
     let said = door.send(&payment(&merchant, 1, "oAlice")).await;
     assert_eq!(
@@ -81,7 +80,7 @@ fn canned(replies: &'static [&'static [u8]], hold: bool) -> Canned {
         }
     });
     let credential = credential(&Merchant::from_seed(1), base_url);
-    let door = Provider::new(Protocol::WechatPayV2, &credential, SHORT).unwrap();
+    let door = Provider::wechat_pay(&credential, SHORT).unwrap();
     Canned { door, requests }
 }
 

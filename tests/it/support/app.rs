@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hongbao::app::{self, Running};
-use hongbao::config::{Config, CredentialConfig, MapConfig};
+use hongbao::config::{Config, CredentialConfig, MapConfig, OpenPlatformConfig};
 use hongbao::domain::grant::{Grant, PrincipalKind, Shops};
 use hongbao::domain::role::Role;
 use hongbao::domain::text::Code;
@@ -35,6 +35,8 @@ pub struct Options {
     pub calls_per_second: u32,
     /// What the provider enforces.
     pub limits: simulator::Limits,
+    /// An open platform at the provider; its secrets are the credential "open".
+    pub open: Option<Box<simulator::OpenConfig>>,
     /// Since when time runs fast, here and at the provider, in milliseconds since 1970;
     /// else each begins when it starts.
     pub time_origin_ms: Option<i64>,
@@ -53,6 +55,7 @@ impl Default for Options {
             provider_timeout_ms: 1_000,
             calls_per_second: 100_000,
             limits: simulator::Limits::default(),
+            open: None,
             time_origin_ms: None,
         }
     }
@@ -87,6 +90,7 @@ impl TestApp {
             limits: options.limits,
             time_origin_ms: options.time_origin_ms,
             hold: Duration::from_millis(options.provider_timeout_ms * 3),
+            open: options.open.as_deref().cloned(),
             map: Some(simulator::MapConfig {
                 public_key: PublicKey::from_pem(MAP_PUBLIC),
                 ..simulator::MapConfig::from_seed(1)
@@ -196,9 +200,14 @@ impl TestApp {
             .numbers(&self.simulator.merchant().mch_id)
             .await
             .unwrap();
-        let broken =
-            hongbao::cli::verify::differences(&numbers, &self.simulator.books().payments());
+        let books = self.simulator.books();
+        let broken = hongbao::cli::verify::differences(&numbers, &books.payments());
         assert!(broken.is_empty(), "{broken:?}");
+        if let Some(open) = self.simulator.open() {
+            let numbers = self.store().numbers(&open.merchant_id).await.unwrap();
+            let broken = hongbao::cli::verify::differences(&numbers, &books.open_payments());
+            assert!(broken.is_empty(), "{broken:?}");
+        }
     }
 
     pub async fn stop(self) {
@@ -241,6 +250,7 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
             ca_file: None,
             shops: None,
             map: None,
+            open_platform: None,
         },
     );
     if let Some(map) = simulator.map() {
@@ -265,8 +275,47 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
                     .map(str::to_owned)
                     .into(),
             }),
+            open_platform: None,
         };
         config.credentials.insert("map".to_owned(), app);
     }
+    if let Some(open) = simulator.open() {
+        // Its port has to be known before the server runs: it is told to the platform.
+        config.server.admin_listen = ([127, 0, 0, 1], free_port()).into();
+        let merchant = CredentialConfig {
+            base_url: simulator.base_url(),
+            mch_id: open.merchant_id.clone(),
+            api_key: Some(open.secret.clone()),
+            api_key_file: None,
+            cert_file: None,
+            key_file: None,
+            ca_file: None,
+            shops: None,
+            map: None,
+            open_platform: Some(OpenPlatformConfig {
+                business_id: open.business_id.clone(),
+                template_id: "1001".to_owned(),
+                sign_key_file: None,
+                callback_key_file: None,
+                callback_url: Some(format!(
+                    "http://{}/callbacks/open_platform/open",
+                    config.server.admin_listen
+                )),
+                price_min_bp: 9_800,
+                price_max_bp: 10_000,
+            }),
+        };
+        config.credentials.insert("open".to_owned(), merchant);
+    }
     config
+}
+
+/// A port below those that the system hands out, so that no client is given it meanwhile.
+fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + u16::try_from(hongbao::clock::random_u64() % 12_000).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod bytes;
 mod client;
 mod database;
 mod raw;
+pub mod receiver;
 
 pub use app::{Options, TestApp};
 pub use bytes::call;

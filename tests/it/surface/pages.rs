@@ -16,7 +16,8 @@ on_both!(
     a_database_that_is_away_is_said_so
 );
 
-async fn page(addr: std::net::SocketAddr, path: &str) -> String {
+/// A page of the second listener, with the head of the answer.
+pub async fn page(addr: std::net::SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let ask = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(ask.as_bytes()).await.unwrap();

@@ -89,7 +89,7 @@ pub(super) const CORRUPTIONS: &[Corruption] = &[
     breaks("legal-edges", &[],
         "UPDATE journal SET from_state = 'RECEIVED', to_state = 'FAILED' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {received} AND to_state = 'RECEIVED'", "{received}"),
     breaks("legal-edges", &[],
-        "UPDATE journal SET from_state = 'SENDING' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {failed} AND to_state = 'FAILED'", "{failed}"),
+        "UPDATE journal SET from_state = 'SENT' WHERE aggregate = 'ISSUANCE' AND aggregate_id = {failed} AND to_state = 'FAILED'", "{failed}"),
     breaks("batch-is-its-packets", &["issuance_batch"],
         "UPDATE issuance_batch SET requested_count = requested_count + 1 WHERE id = {batch}", "{batch}"),
     breaks("batch-is-its-packets", &[],

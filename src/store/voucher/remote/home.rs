@@ -10,7 +10,7 @@ use super::super::super::tx::{Fault, Tx, to_error};
 use super::super::spend::Taken;
 use super::super::unit::Ground;
 use crate::domain::id::{AccountId, ShopId, VoucherId};
-use crate::domain::machine::Protocol;
+use crate::domain::protocol::Protocol;
 use crate::domain::{Error, Reason, Result, account, missing};
 
 impl Store {

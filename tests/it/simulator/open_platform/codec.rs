@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hongbao::clock;
-use hongbao::domain::open_platform::BizCode;
+use hongbao::domain::open_platform::{BizCode, PriceRule};
 use hongbao::domain::outcome::{Cause, ProviderState, QueryOutcome, RejectionKind, SendOutcome};
 use hongbao::domain::packet::Kind;
 use hongbao::domain::text::{Appid, Code, MchBillno, MchId, Openid, Texts};
@@ -46,6 +46,7 @@ fn credential(platform: &Platform, by_rsa: bool, template: &str) -> OpenPlatform
             false => CallbackKey::Md5(secret),
         }),
         callback_url: None,
+        price_rule: PriceRule::new(9_000, 11_000).unwrap(),
         client_identity: None,
         ca_pem: None,
     }
@@ -70,6 +71,8 @@ fn payment(credential: &OpenPlatformCredential, number: u32, fen: i64) -> Paymen
             scene_id: None,
         },
         client_ip: "127.0.0.1".to_owned(),
+        template_id: None,
+        mobile: None,
     }
 }
 
@@ -105,8 +108,10 @@ async fn an_order_of_ours_is_taken_and_told() {
             "nothing was ordered yet"
         );
         let sent = provider.send(&paid).await.outcome;
-        let stored = SendOutcome::Unknown(Cause::Processing("STORED".to_owned()));
-        assert_eq!(sent, stored);
+        let SendOutcome::Taken { cost, .. } = sent else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(cost, Some(Fen(1_050)));
         until_sent(&provider, &paid).await;
         let again = provider.send(&paid).await.outcome;
         let duplicate = SendOutcome::Unknown(Cause::ProviderUnsure("STATUS_8".to_owned()));
@@ -153,23 +158,31 @@ async fn a_wrong_key_or_template_is_told_apart() {
 
 /// Template 1002 costs 98.5 %: of 1.01 yuan that is 0.99485, which is no whole fen.
 #[tokio::test]
-async fn a_price_between_two_fen_leaves_the_order_in_doubt() {
+async fn a_price_between_two_fen_counts_as_the_next() {
     let platform = Platform::start(real(open()), 100).await;
     let credential = credential(&platform, false, "1002");
     let provider = Provider::open_platform(&credential, Timeouts::default()).unwrap();
-    let even = payment(&credential, 1, 10_000);
-    provider.send(&even).await;
-    until_sent(&provider, &even).await;
-    let odd = payment(&credential, 2, 101);
-    let unparsable = Cause::Unparsable;
-    assert_eq!(
-        provider.send(&odd).await.outcome,
-        SendOutcome::Unknown(unparsable.clone())
-    );
-    assert_eq!(
-        provider.query(&odd).await.outcome,
-        QueryOutcome::Unknown(unparsable)
-    );
+    for (number, fen, price) in [(1, 10_000, 9_850), (2, 101, 100)] {
+        let paid = payment(&credential, number, fen);
+        let sent = provider.send(&paid).await.outcome;
+        let SendOutcome::Taken { cost, .. } = sent else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(cost, Some(Fen(price)));
+        until_sent(&provider, &paid).await;
+    }
+    // A contract that knows nothing of the discount.
+    let strict = OpenPlatformCredential {
+        price_rule: PriceRule::FACE,
+        ..credential.clone()
+    };
+    let strict = Provider::open_platform(&strict, Timeouts::default()).unwrap();
+    let field = "settlementPrice";
+    let dear = payment(&credential, 3, 10_000);
+    let sent = strict.send(&dear).await.outcome;
+    assert_eq!(sent, SendOutcome::Mismatch { field });
+    let told = strict.query(&dear).await.outcome;
+    assert_eq!(told, QueryOutcome::Mismatch { field });
 }
 
 #[tokio::test]
