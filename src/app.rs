@@ -166,6 +166,16 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     if config.webhooks.enabled {
         tell(config, &store, &metrics, &tracker, &stop)?;
     }
+    #[cfg(feature = "nats")]
+    if let Some(url) = &config.nats.url {
+        let settings = webhook::nats::Settings {
+            url: url.clone(),
+            credentials: config.nats.credentials_file.clone(),
+            subject: config.nats.subject.clone(),
+        };
+        let stream = webhook::nats::JetStream::connect(store.clone(), settings, stop.clone());
+        tracker.spawn(stream.await?.run());
+    }
     let kept = Duration::from_secs(u64::from(config.webhooks.kept_days) * 86_400);
     tracker.spawn(sweep::run(
         store.clone(),

@@ -41,6 +41,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// What is posted to those who want to know.
     pub webhooks: Webhooks,
+    /// Where events are published besides.
+    pub nats: Nats,
 }
 
 /// Listeners and drain.
@@ -242,6 +244,28 @@ impl Default for Webhooks {
     }
 }
 
+/// Publication of all shops' events to NATS JetStream; in builds with the feature `nats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nats {
+    /// `nats://HOST:4222` or `tls://HOST:4222`; left out: nothing is published.
+    pub url: Option<String>,
+    /// A credentials file of NATS.
+    pub credentials_file: Option<PathBuf>,
+    /// What subjects begin with: `SUBJECT.SHOP.TYPE`. A stream has to take `SUBJECT.>`.
+    pub subject: String,
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            url: None,
+            credentials_file: None,
+            subject: "hongbao".to_owned(),
+        }
+    }
+}
+
 impl Config {
     /// Reads a file, if one is given, and the environment.
     ///
@@ -276,6 +300,10 @@ impl Config {
             "dispatcher.concurrency must be positive"
         );
         anyhow::ensure!(self.clock.scale > 0, "clock.scale must be positive");
+        anyhow::ensure!(
+            self.nats.url.is_none() || cfg!(feature = "nats"),
+            "nats.url is set, but this build has no NATS: build with --features nats"
+        );
         for (name, credential) in &self.credentials {
             anyhow::ensure!(
                 credential.map.is_none() || credential.open_platform.is_none(),

@@ -86,4 +86,12 @@ const CALLBACKS: &[&str] = &[
     "CREATE UNIQUE INDEX provider_callback_once ON provider_callback (credential, digest)",
     "CREATE INDEX provider_callback_attempt ON provider_callback (attempt_id) WHERE attempt_id IS NOT NULL",
     "CREATE INDEX provider_callback_quarantined ON provider_callback (credential, id) WHERE attempt_id IS NULL",
+    // How far each shop's feed is published elsewhere, and until when somebody goes on with it.
+    "CREATE TABLE event_sink (
+        name TEXT NOT NULL,
+        shop_id BIGINT NOT NULL REFERENCES shop (id),
+        position BIGINT NOT NULL CHECK (position >= 0),
+        lease_until BIGINT NOT NULL,
+        PRIMARY KEY (name, shop_id)
+    ) {keyed}",
 ];

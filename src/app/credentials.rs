@@ -142,6 +142,10 @@ impl Common {
             )),
             None => secret.map(CallbackKey::Md5),
         };
+        anyhow::ensure!(
+            open.callback_url.is_none() || callback_key.is_some(),
+            "open_platform.callback_url is set, but nothing could tell whether a report is the platform's: give callback_key_file, or api_key_file for MD5"
+        );
         let code = |raw: &str, what: &str| {
             let rule = "must be 1 to 64 characters of [A-Za-z0-9_.:-]";
             Code::parse(raw).with_context(|| format!("open_platform.{what} {rule}"))

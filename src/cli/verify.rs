@@ -10,6 +10,7 @@ use comfy_table::{Cell, Table, presets};
 
 use super::ConfigArgs;
 use crate::domain::State;
+use crate::domain::protocol::Protocol;
 use crate::simulator;
 use crate::store::Store;
 use crate::store::verify::{Finding, Number, checks};
@@ -86,7 +87,17 @@ fn table(findings: &[Finding]) -> Table {
 
 async fn compare(store: &Store, books: &Path, mch_id: &str) -> anyhow::Result<Vec<String>> {
     let ours = store.numbers(mch_id).await?;
-    Ok(differences(&ours, &simulator::Books::read(books)?))
+    let accounts = store.all_accounts().await?;
+    let speaks = |protocol: Protocol| {
+        let mut accounts = accounts.iter();
+        accounts.any(|row| row.mch_id.as_str() == mch_id && row.protocol == protocol.name())
+    };
+    // One simulator plays several providers, each with books of its own.
+    let theirs = match speaks(Protocol::OpenPlatform) {
+        true => simulator::Books::read_open(books)?.0,
+        false => simulator::Books::read(books)?,
+    };
+    Ok(differences(&ours, &theirs))
 }
 
 /// What a provider's books say otherwise than ours. Each line names a number.

@@ -18,9 +18,14 @@ pub fn pays_packets(account: AccountId, protocol: Option<Protocol>) -> Result<Pr
     if let Some(protocol) = protocol.filter(|protocol| protocol.pays_packets()) {
         return Ok(protocol);
     }
-    let name = protocol.map_or("a protocol of another release", Protocol::name);
-    let text =
-        format!("account {account} speaks {name}, which pays no red packets; take one that does");
+    let speaks = match protocol {
+        Some(protocol) => format!(
+            "{}, which gives vouchers and pays no red packets",
+            protocol.name()
+        ),
+        None => "a protocol that this release does not know".to_owned(),
+    };
+    let text = format!("account {account} speaks {speaks}; take one that pays them");
     Err(Error::new(Reason::ProviderCapability, text)
         .fact("account_id", account)
         .fact("capability", "RED_PACKET"))

@@ -184,6 +184,7 @@ pub enum Reason {
     ProductPaused,
     /// FAILED_PRECONDITION: the product has ended; nothing more of it is given (product_id).
     ProductEnded,
+    ProductWindowEnded,
     /// FAILED_PRECONDITION: the product cannot go from this state to that one (product_id, state).
     ProductState,
     /// FAILED_PRECONDITION: a voucher is not there, or not in a state for this; each is named, and nothing was done (voucher_id, state, cause).
@@ -224,7 +225,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 105] = [
+    pub const ALL: [Self; 106] = [
         Self::InvalidFields,
         Self::FieldRequired,
         Self::OutOfRange,
@@ -312,6 +313,7 @@ impl Reason {
         Self::ProductNotActive,
         Self::ProductPaused,
         Self::ProductEnded,
+        Self::ProductWindowEnded,
         Self::ProductState,
         Self::VoucherNotUsable,
         Self::OrderLimit,
@@ -415,6 +417,7 @@ impl Reason {
             Self::ProductNotActive => "PRODUCT_NOT_ACTIVE",
             Self::ProductPaused => "PRODUCT_PAUSED",
             Self::ProductEnded => "PRODUCT_ENDED",
+            Self::ProductWindowEnded => "PRODUCT_WINDOW_ENDED",
             Self::ProductState => "PRODUCT_STATE",
             Self::VoucherNotUsable => "VOUCHER_NOT_USABLE",
             Self::OrderLimit => "ORDER_LIMIT",

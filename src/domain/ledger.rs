@@ -73,6 +73,12 @@ impl Posting {
         }
     }
 
+    /// Whether it books what a packet costs, and moves nothing of a budget.
+    #[must_use]
+    pub fn is_cost(self) -> bool {
+        self.from == Position::Merchant || self.to == Position::Merchant
+    }
+
     /// The account that it is taken from.
     #[must_use]
     pub fn from(self) -> Position {

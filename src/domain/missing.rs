@@ -60,7 +60,7 @@ pub fn number(number: &MchBillno) -> Error {
 #[must_use]
 pub fn order(id: &RequestId) -> Error {
     let text = "no SendRedPacket or ScanSend of yours in this shop had this request_id".to_owned();
-    Error::new(Reason::IssuanceNotFound, text).fact("request_id", id)
+    Error::new(Reason::IssuanceNotFound, text).fact("biz_code", id)
 }
 
 /// A group.

@@ -33,6 +33,8 @@ pub struct StatusReply {
     pub total_num: Option<i32>,
     /// The amount.
     pub total_amount: Option<Fen>,
+    /// What the provider charges, as it writes it.
+    pub price: String,
     /// Why it failed or hangs.
     pub reason: String,
     /// When it was sent.

@@ -174,6 +174,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ProductNotActive
         | Reason::ProductPaused
         | Reason::ProductEnded
+        | Reason::ProductWindowEnded
         | Reason::ProductState
         | Reason::VoucherNotUsable
         | Reason::OrderLimit

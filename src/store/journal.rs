@@ -87,6 +87,11 @@ pub(super) fn campaign_entry(
 impl Tx {
     /// Appends entries.
     pub(super) async fn append(&self, entries: Vec<ActiveModel>) -> Result<(), Fault> {
+        // Whoever watches names types, so that one which no list has would be told to nobody.
+        debug_assert!(entries.iter().all(|entry| {
+            let kind = entry.kind.as_ref().as_str();
+            entry.aggregate.as_ref().kinds().contains(&kind)
+        }));
         insert_all::<Entity, _>(self, entries).await
     }
 }

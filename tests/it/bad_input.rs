@@ -16,6 +16,7 @@ mod import;
 mod issuance;
 mod kinds;
 mod many;
+mod open_platform;
 mod people;
 mod platforms;
 mod pots;

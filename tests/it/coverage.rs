@@ -97,8 +97,11 @@ fn every_part_of_the_seeds_has_a_test() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/coverage.md");
     let text = std::fs::read_to_string(file).unwrap();
     let sizes: Vec<usize> = tables(&text).iter().map(|(_, rows)| rows.len()).collect();
+    // The last seed has one call, with its three siblings.
+    let least = [130, 85, 80, 45];
+    assert_eq!(sizes.len(), least.len());
     assert!(
-        sizes.len() == 3 && sizes.iter().all(|size| *size > 70),
+        sizes.iter().zip(least).all(|(size, least)| *size >= least),
         "{sizes:?}"
     );
     assert_eq!(findings(&text), Vec::<String>::new());

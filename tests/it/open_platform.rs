@@ -154,7 +154,7 @@ async fn an_order_is_named_by_its_callers_number_and_its_campaign_by_code(db: Te
     };
     let mut issuances = app.client.issuances();
     for named in [
-        Ref::RequestId(order.request_id.clone()),
+        Ref::BizCode(order.request_id.clone()),
         Ref::MchBillno(made.mch_billno.clone()),
     ] {
         let found = issuances.get_issuance(by(named)).await.unwrap();
@@ -163,7 +163,7 @@ async fn an_order_is_named_by_its_callers_number_and_its_campaign_by_code(db: Te
     }
     let ask = pb::QueryProviderStatusRequest {
         shop_id: SHOP,
-        r#ref: Some(pb::query_provider_status_request::Ref::RequestId(
+        r#ref: Some(pb::query_provider_status_request::Ref::BizCode(
             order.request_id.clone(),
         )),
         ..Default::default()
@@ -174,7 +174,7 @@ async fn an_order_is_named_by_its_callers_number_and_its_campaign_by_code(db: Te
     assert_eq!((&*told.outcome, &*status.status), ("SENT", "2"));
     assert_eq!(status.mch_billno, made.mch_billno);
     // Another app's number is not this one's.
-    let unknown = issuances.get_issuance(by(Ref::RequestId("nobody-1".into())));
+    let unknown = issuances.get_issuance(by(Ref::BizCode("nobody-1".into())));
     assert_eq!(reason(&unknown.await.unwrap_err()), "ISSUANCE_NOT_FOUND");
     let mut both = app.client.send_request(SHOP, 1, "oBob");
     both.campaign_code = "spring".into();
@@ -323,12 +323,13 @@ async fn what_says_something_of_the_merchant_holds_the_account_back(db: TestDb) 
 
 async fn an_order_calls_back_where_it_wants(db: TestDb) {
     let app = start(db, platform(OpenFaults::default())).await;
-    let campaign = campaign(&app, "").await;
+    let campaign = campaign(&app, "1002").await;
     let order = |openid: &str, url: &str| {
         let mut order = app.client.send_request(SHOP, campaign, openid);
         order.callback_url = url.to_owned();
         order
     };
+    // A price below its face has a line of its own in the journal, and no report.
     let own = Receiver::start(|_| (200, "SUCCESS", 0)).await;
     let unsigned = ordered(&app, order("o0", &own.url())).await;
     assert_eq!(
@@ -347,8 +348,16 @@ async fn an_order_calls_back_where_it_wants(db: TestDb) {
     let made = app.client.events().create_webhook_endpoint(new).await;
     let made = made.unwrap().into_inner();
     let endpoint_id = made.endpoint.unwrap().endpoint_id;
-    let packet = ordered(&app, order("o1", &own.url())).await.unwrap();
     let shown = own.url();
+    let trial = pb::SendRedPacketRequest {
+        validate_only: true,
+        mobile: "13912345678".into(),
+        ..order("o1", &shown)
+    };
+    let tried = ordered(&app, trial).await.unwrap();
+    assert_eq!(tried.issuance_id, 0);
+    assert!(!tried.obfuscated_callback_url.is_empty());
+    let packet = ordered(&app, order("o1", &shown)).await.unwrap();
     assert_eq!(
         packet.obfuscated_callback_url,
         shown.split('?').next().unwrap()
@@ -373,6 +382,17 @@ async fn an_order_calls_back_where_it_wants(db: TestDb) {
     let plain = app.client.send(SHOP, campaign, "o3").await.unwrap();
     let told = shared.posted(1).await.remove(0);
     assert_eq!(told.json()["bizCode"], plain.request_id.as_str());
+    assert_eq!(own.posts().len(), 1, "an order is reported once");
+    let list = pb::ListWebhookDeliveriesRequest {
+        shop_id: SHOP,
+        endpoint_id,
+        states: vec![pb::WebhookDeliveryState::Delivered.into()],
+        ..Default::default()
+    };
+    let listed = app.client.events().list_webhook_deliveries(list).await;
+    let first = listed.unwrap().into_inner().deliveries;
+    let first = first.iter().find(|d| d.subject_id == packet.issuance_id);
+    assert_eq!(first.unwrap().request_id, packet.request_id);
     let inside = ordered(&app, order("o4", "http://10.0.0.1/x")).await;
     assert_eq!(
         violations(&inside.unwrap_err()),

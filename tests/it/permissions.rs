@@ -161,6 +161,7 @@ fn cell(answer: &Result<(), Status>) -> String {
 
 async fn every_rpc_asks_for_its_permission(db: TestDb) {
     let options = Options {
+        open: Some(Box::new(hongbao::simulator::OpenConfig::from_seed(1))),
         dispatcher: false,
         // What is held for an order must stay held.
         time_scale: 1,

@@ -1,5 +1,7 @@
 //! Webhooks: real posts to a real receiver on this machine.
 
+mod many;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::{Backend, Fields, NAME_RULE, convert, page, pb};
 use crate::domain::text::Code;
-use crate::domain::{Reason, Result};
+use crate::domain::{Error, Reason, Result};
 use crate::store::entity::provider_callback::{Effect, Model};
 
 pub(super) async fn list(
@@ -20,6 +20,15 @@ pub(super) async fn list(
     let scope = format!("callbacks {} {}", r.credential, r.quarantined_only).into_bytes();
     let page = page::parse(&mut fields, r.page_size, &r.page_token, &scope);
     let (credential, page) = fields.finish(credential.zip(page))?;
+    if backend
+        .providers
+        .callbacks_of(credential.as_str())
+        .is_none()
+    {
+        let text = "the configuration has no [credentials.NAME.open_platform] of this name here";
+        let error = Error::new(Reason::CredentialNotConfigured, text.to_owned());
+        return Err(error.fact("credential", &credential));
+    }
     let store = &backend.store;
     let found = store.reports(&credential, r.quarantined_only, page).await?;
     Ok(pb::ListProviderCallbacksResponse {

@@ -4,7 +4,7 @@ use super::{Backend, Caller, Fields, convert, page, parse_call, pb, render};
 use crate::clock;
 use crate::domain::id::{AppId, EndpointId};
 use crate::domain::webhook::{EndpointState, Reach, Style};
-use crate::domain::{Reason, Result};
+use crate::domain::{Error, Reason, Result};
 use crate::store::voucher::Access;
 use crate::store::webhook::{Change, NewEndpoint, Secret};
 
@@ -256,6 +256,11 @@ pub(super) async fn ping(
     let id = fields.id(r.endpoint_id, "endpoint_id", EndpointId::parse);
     let (call, id) = fields.finish(call.zip(id))?;
     let access = Access::of(&caller.principal);
+    if backend.store.endpoint(shop, access, id).await?.row.style == Style::OpenPlatform {
+        let text = "an endpoint of style OPEN_PLATFORM is told of orders alone; send one to try it";
+        let reason = Reason::FieldNotAllowed;
+        return Err(Error::field("endpoint_id", reason, text.to_owned()));
+    }
     let written = backend
         .store
         .change_endpoint(call, shop, access, id, Change::Ping)

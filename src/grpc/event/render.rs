@@ -71,7 +71,7 @@ pub(super) fn endpoint(view: &EndpointView) -> pb::WebhookEndpoint {
 }
 
 pub(super) fn delivery(shop: ShopId, view: &DeliveryView) -> pb::WebhookDelivery {
-    let row = &view.row;
+    let (row, event) = (&view.row, view.event.as_ref());
     pb::WebhookDelivery {
         endpoint_id: row.endpoint_id.0,
         event_id: event_id(shop, row.position),
@@ -86,5 +86,9 @@ pub(super) fn delivery(shop: ShopId, view: &DeliveryView) -> pb::WebhookDelivery
         event_time: convert::time(row.event_time),
         try_time: convert::optional_time(row.try_time),
         acknowledge_time: convert::optional_time(row.acknowledge_time),
+        subject_id: event.map_or(0, |event| event.row.aggregate_id),
+        request_id: event
+            .map(|event| event.facts().request_id)
+            .unwrap_or_default(),
     }
 }

@@ -11,8 +11,8 @@ use tonic::Status;
 
 use super::{Backend, Caller, Fields, page, pb, render, status};
 use crate::clock;
-use crate::domain::event::{TypePattern, Types};
-use crate::domain::id::{BatchId, CampaignId, IssuanceId, ProductId, ShopId};
+use crate::domain::event::{Aggregate, TypePattern, Types};
+use crate::domain::id::{BatchId, CampaignId, IssuanceId, ProductId, ShopId, VoucherId};
 use crate::domain::{Error, Reason, Result};
 use crate::store::event::{EventFilter, EventView};
 use crate::store::voucher::Access;
@@ -172,12 +172,14 @@ impl Fields {
         let batch = self.optional(raw.batch_id, "filter.batch_id", BatchId::parse);
         let product = self.optional(raw.product_id, "filter.product_id", ProductId::parse);
         let issuance = self.optional(raw.issuance_id, "filter.issuance_id", IssuanceId::parse);
+        let voucher = self.optional(raw.voucher_id, "filter.voucher_id", VoucherId::parse);
         let types = self.types(&raw.types, "filter.types");
         Some(EventFilter {
             campaign: campaign?,
             batch: batch?,
             product: product?,
             issuance: issuance?,
+            voucher: voucher?,
             types: types?,
         })
     }
@@ -204,12 +206,20 @@ impl Fields {
         let mut patterns = Vec::with_capacity(raw.len());
         for (index, raw) in raw.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let rule = "must be SUBJECT.WHAT or SUBJECT.*, of issuance, campaign, product, voucher and endpoint, e.g. \"issuance.sent\"";
+            let of = |subject: &str| {
+                let found = Aggregate::ALL.into_iter().find(|a| a.word() == subject)?;
+                let kinds = found.kinds().iter().map(|kind| kind.to_lowercase());
+                Some(kinds.collect::<Vec<_>>().join(", "))
+            };
+            let rule = match raw.split_once('.').and_then(|(subject, _)| of(subject)) {
+                Some(kinds) => format!("after the dot must stand * or one of {kinds}"),
+                None => "must be SUBJECT.WHAT or SUBJECT.*, of issuance, campaign, product, voucher and endpoint, e.g. \"issuance.sent\"".to_owned(),
+            };
             patterns.extend(self.take(
                 TypePattern::parse(raw),
                 &path,
                 Reason::EventTypeInvalid,
-                rule,
+                &rule,
             ));
         }
         Some(Types::of(patterns))

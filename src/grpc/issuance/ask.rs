@@ -80,7 +80,7 @@ pub(super) async fn query(
     let named = r.r#ref.as_ref().map(|named| match named {
         Ref::IssuanceId(id) => Named::Id(*id),
         Ref::MchBillno(number) => Named::Number(number),
-        Ref::RequestId(id) => Named::Request(id),
+        Ref::BizCode(code) => Named::BizCode(code),
     });
     let by = parse_ref(&mut fields, caller, named);
     let told = backend.asker.ask(shop, &fields.finish(by)?, until).await?;
@@ -119,6 +119,7 @@ fn render_status(reply: StatusReply, unmask: bool) -> pb::ProviderStatus {
         hb_type: reply.hb_type,
         total_num: reply.total_num.unwrap_or(0),
         total_amount_fen: fen(reply.total_amount),
+        settlement_price: reply.price,
         reason: reply.reason,
         send_time: reply.send_time,
         refund_time: reply.refund_time,

@@ -14,7 +14,7 @@ use crate::store::read::ByIssuance;
 pub(super) enum Named<'a> {
     Id(i64),
     Number(&'a str),
-    Request(&'a str),
+    BizCode(&'a str),
 }
 
 /// One issuance, by id, by a merchant order number, or by the request id of the caller's own.
@@ -36,17 +36,17 @@ pub(super) fn parse_ref(
                 "28 characters of [0-9A-Za-z]",
             )
             .map(ByIssuance::Number),
-        Some(Named::Request(id)) => fields
+        Some(Named::BizCode(code)) => fields
             .name(
-                id,
-                "request_id",
+                code,
+                "biz_code",
                 RequestId::parse,
                 Reason::RequestIdInvalid,
                 "1 to 64 characters of [A-Za-z0-9_.:-]",
             )
             .map(|id| ByIssuance::Request(caller.principal.app, id)),
         None => {
-            let text = "name issuance_id, mch_billno or request_id";
+            let text = "name issuance_id, mch_billno or biz_code";
             fields.bad("issuance_id", Reason::FieldRequired, text);
             None
         }
@@ -65,7 +65,7 @@ pub(super) async fn get(
     let named = r.r#ref.as_ref().map(|named| match named {
         Ref::IssuanceId(id) => Named::Id(*id),
         Ref::MchBillno(number) => Named::Number(number),
-        Ref::RequestId(id) => Named::Request(id),
+        Ref::BizCode(code) => Named::BizCode(code),
     });
     let by = parse_ref(&mut fields, caller, named);
     let by = fields.finish(by)?;

@@ -60,7 +60,15 @@ pub(super) async fn send(
     let row = outcome(backend, shop, &issued, r.validate_only, wait).await?;
     Ok(pb::SendRedPacketResponse {
         forecast: render_forecast(&issued),
-        issuance: Some(shown(backend, row, &r.openid).await?),
+        issuance: Some(
+            shown(
+                backend,
+                row,
+                &r.openid,
+                r.validate_only && issued.packet.is_some(),
+            )
+            .await?,
+        ),
         replayed: issued.replayed,
     })
 }
@@ -246,7 +254,15 @@ pub(super) async fn scan(
     let row = outcome(backend, shop, &issued, r.validate_only, Some(until)).await?;
     Ok(pb::ScanSendResponse {
         forecast: render_forecast(&issued),
-        issuance: Some(shown(backend, row, &r.openid).await?),
+        issuance: Some(
+            shown(
+                backend,
+                row,
+                &r.openid,
+                r.validate_only && issued.packet.is_some(),
+            )
+            .await?,
+        ),
         replayed: issued.replayed,
     })
 }
@@ -294,10 +310,7 @@ async fn outcome(
     wait: Option<Instant>,
 ) -> Result<issuance::Model> {
     if let (true, Some(row)) = (validate_only, &issued.packet) {
-        return Ok(issuance::Model {
-            id: IssuanceId(0),
-            ..row.clone()
-        });
+        return Ok(row.clone());
     }
     let id = IssuanceId(issued.resource);
     match wait {
@@ -306,10 +319,19 @@ async fn outcome(
     }
 }
 
-/// A packet for the caller who brought its openid.
-async fn shown(backend: &Backend, row: issuance::Model, openid: &str) -> Result<pb::Issuance> {
+/// A packet for the caller who brought its openid; of a trial without its id, which nothing has.
+async fn shown(
+    backend: &Backend,
+    row: issuance::Model,
+    openid: &str,
+    trial: bool,
+) -> Result<pb::Issuance> {
     let packet = whole(backend, row).await?;
-    render(backend, &packet, Shows::own(openid))
+    let mut shown = render(backend, &packet, Shows::own(openid))?;
+    if trial {
+        shown.issuance_id = 0;
+    }
+    Ok(shown)
 }
 
 async fn whole(backend: &Backend, row: issuance::Model) -> Result<crate::store::packets::Packet> {

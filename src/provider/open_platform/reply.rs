@@ -234,6 +234,7 @@ pub(super) fn describe(reply: &HttpReply) -> Option<StatusReply> {
         detail_id: cut(inner("orderCode")),
         status: cut(inner("status")),
         total_amount: face,
+        price: cut(inner("settlementPrice")),
         ..StatusReply::default()
     })
 }

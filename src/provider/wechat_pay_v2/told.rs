@@ -37,6 +37,7 @@ pub(super) fn describe(reply: &HttpReply) -> Option<StatusReply> {
         hb_type: word("hb_type"),
         total_num: elements.get("total_num").and_then(|text| text.parse().ok()),
         total_amount: fen(elements.get("total_amount")),
+        price: String::new(),
         reason: word("reason"),
         send_time: word("send_time"),
         refund_time: word("refund_time"),

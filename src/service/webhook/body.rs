@@ -39,6 +39,17 @@ pub(super) fn message(to: &Receiver, event: &EventView, now: Timestamp) -> Optio
     }
 }
 
+/// An event as it is told outside of gRPC.
+pub(super) fn json(event: &EventView) -> Vec<u8> {
+    let row = &event.row;
+    let body = json!({
+        "type": type_name(row.aggregate, &row.kind),
+        "timestamp": row.create_time.rfc3339(),
+        "data": data(event),
+    });
+    body.to_string().into_bytes()
+}
+
 /// What an answer means to a receiver of a style.
 pub(super) fn outcome(style: Style, delivered: &Delivered) -> Outcome {
     // What cannot be shown stands as U+FFFD in it, a line break too.
@@ -55,12 +66,7 @@ pub(super) fn outcome(style: Style, delivered: &Delivered) -> Outcome {
 fn standard(to: &Receiver, event: &EventView, now: Timestamp) -> Option<Message> {
     let row = &event.row;
     let id = MessageId::parse(&event_id(row.shop_id, event.position))?;
-    let body = json!({
-        "type": type_name(row.aggregate, &row.kind),
-        "timestamp": row.create_time.rfc3339(),
-        "data": data(event),
-    });
-    let body = body.to_string().into_bytes();
+    let body = json(event);
     let secrets: Vec<Secret> = to.secrets.iter().filter_map(|s| Secret::parse(s)).collect();
     let seconds = now.0.div_euclid(1_000_000);
     let signature = sign(secrets.first()?, secrets.get(1), &id, seconds, &body);

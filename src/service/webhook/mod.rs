@@ -3,6 +3,8 @@
 
 mod body;
 mod deliver;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod publish;
 
 pub use deliver::{Courier, Settings};

@@ -14,6 +14,7 @@ pub mod campaign_share;
 pub mod cap_usage;
 pub mod code_guess;
 pub mod event_head;
+pub mod event_sink;
 pub mod group_member;
 pub mod id_block;
 pub mod issuance;

@@ -8,7 +8,7 @@
 
 mod place;
 mod read;
+mod sink;
 
 pub use place::Placed;
-pub(in crate::store) use read::views;
 pub use read::{EventFacts, EventFilter, EventPage, EventView};

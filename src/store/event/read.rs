@@ -32,6 +32,8 @@ pub struct EventFilter {
     pub product: Option<ProductId>,
     /// Of one packet.
     pub issuance: Option<IssuanceId>,
+    /// One voucher.
+    pub voucher: Option<VoucherId>,
     /// Of these types.
     pub types: Types,
 }
@@ -139,6 +141,30 @@ impl Store {
         Ok(head.await.map_err(to_error)?.map_or(0, |row| row.position))
     }
 
+    /// What is at some places of a shop's feed, of what the caller may see.
+    ///
+    /// # Errors
+    /// DATABASE_UNAVAILABLE.
+    pub async fn events_at(
+        &self,
+        shop: ShopId,
+        access: Access,
+        places: impl IntoIterator<Item = i64>,
+    ) -> Result<HashMap<i64, EventView>> {
+        use journal::Column as J;
+        let rows = journal::Entity::find()
+            .filter(J::ShopId.eq(shop))
+            .filter(J::Position.is_in(places))
+            .all(self.reader())
+            .await
+            .map_err(to_error)?;
+        let events = views(self.reader(), access, rows).await.map_err(to_error)?;
+        Ok(events
+            .into_iter()
+            .map(|event| (event.position, event))
+            .collect())
+    }
+
     /// What comes after a place, of what the caller may see.
     ///
     /// # Errors
@@ -186,7 +212,7 @@ impl Store {
 }
 
 /// The entries that the caller may see, with what their subjects are called.
-pub(in crate::store) async fn views(
+pub(super) async fn views(
     db: &impl ConnectionTrait,
     access: Access,
     rows: Vec<journal::Model>,
@@ -272,6 +298,10 @@ impl EventFilter {
         let packets = || J::Aggregate.eq(Aggregate::Issuance);
         if let Some(id) = self.issuance {
             all = all.add(packets()).add(J::AggregateId.eq(id.0));
+        }
+        if let Some(id) = self.voucher {
+            let vouchers = J::Aggregate.eq(Aggregate::Voucher);
+            all = all.add(vouchers).add(J::AggregateId.eq(id.0));
         }
         if let Some(id) = self.batch {
             let of_batch = sea_orm::sea_query::Query::select()

@@ -123,10 +123,11 @@ impl Tx {
                 before: row,
                 from: Some(row.state),
                 to: step.state,
-                kind: if step.contradiction {
-                    "CONTRADICTION"
-                } else {
-                    step.state.name()
+                kind: match (step.contradiction, posting) {
+                    (true, _) => "CONTRADICTION",
+                    // What it costs is told for itself: whoever counts what was sent counts once.
+                    (false, Some(posting)) if posting.is_cost() => "CHARGED",
+                    (false, _) => step.state.name(),
                 },
                 reason: step.last_error.clone().or_else(|| told.clone()),
                 posting,

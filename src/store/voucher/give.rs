@@ -48,7 +48,7 @@ impl Ground<'_> {
         let window = row.validity()?.window(self.desk.now);
         if window.is_none() {
             let text = "the window of the product has ended; UpdateVoucherProduct can move it";
-            let error = Error::new(Reason::ProductEnded, text.to_owned());
+            let error = Error::new(Reason::ProductWindowEnded, text.to_owned());
             refusals.push(error.fact("product_id", id));
         }
         refusals.extend(standing.affords(sum, count));

@@ -1,6 +1,5 @@
 //! Taking due deliveries, with all that it takes to make them.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
@@ -8,8 +7,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::super::Store;
 use super::super::entity::webhook_delivery::{Column, Entity, Model};
-use super::super::entity::{journal, webhook_endpoint};
-use super::super::event::{EventView, views};
+use super::super::entity::webhook_endpoint;
+use super::super::event::EventView;
 use super::super::tx::{Fault, Tx, to_error};
 use super::super::voucher::Access;
 use crate::domain::id::{AppId, EndpointId, ShopId};
@@ -124,23 +123,12 @@ impl Store {
                 Box::pin(async move { tx.claim_deliveries(endpoint, limit, lease).await })
             })
             .await?;
-        let places: Vec<i64> = rows.iter().map(|row| row.position).collect();
-        let entries = journal::Entity::find()
-            .filter(journal::Column::ShopId.eq(to.shop))
-            .filter(journal::Column::Position.is_in(places))
-            .all(self.reader())
-            .await
-            .map_err(to_error)?;
         let access = Access {
             app: to.app,
             is_person: false,
         };
-        let events = views(self.reader(), access, entries).await;
-        let mut events: HashMap<i64, EventView> = events
-            .map_err(to_error)?
-            .into_iter()
-            .map(|event| (event.position, event))
-            .collect();
+        let places = rows.iter().map(|row| row.position);
+        let mut events = self.events_at(to.shop, access, places).await?;
         let parcel = |row: Model| {
             let event = events.remove(&row.position);
             let packet = event.as_ref().and_then(|event| event.packet.as_ref());

@@ -363,14 +363,13 @@ impl Tx {
                 end,
                 only_dead,
             } => {
-                let over = match only_dead {
-                    true => vec![DeliveryState::Dead],
-                    false => vec![DeliveryState::Dead, DeliveryState::Delivered],
-                };
-                query
+                let query = query
                     .filter(D::EventTime.gte(*start))
-                    .filter(D::EventTime.lt(*end))
-                    .filter(D::State.is_in(over))
+                    .filter(D::EventTime.lt(*end));
+                match only_dead {
+                    true => query.filter(D::State.eq(DeliveryState::Dead)),
+                    false => query,
+                }
             }
         };
         let places: Vec<i64> = query

@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::super::Store;
 use super::super::entity::webhook_delivery::{Column as D, Entity as Delivery, Model as Row};
 use super::super::entity::webhook_endpoint::{Column, Entity, Model};
+use super::super::event::EventView;
 use super::super::page::{Page, page_query};
 use super::super::tx::to_error;
 use super::super::voucher::Access;
@@ -31,6 +32,8 @@ pub struct DeliveryView {
     pub row: Row,
     /// The beginning of the last reply.
     pub excerpt: String,
+    /// What its event is about; none: the app may not see it any more.
+    pub event: Option<EventView>,
 }
 
 /// Which deliveries.
@@ -129,11 +132,14 @@ impl Store {
             query = query.filter(D::Position.eq(position));
         }
         let rows = query.all(self.reader()).await.map_err(to_error)?;
+        let places = rows.iter().map(|row| row.position);
+        let mut events = self.events_at(shop, access, places).await?;
         let view = |row: Row| {
             let excerpt = row.excerpt_cipher.as_deref();
             let excerpt = excerpt.map(|cipher| self.open_of("reply", id, cipher));
             Ok(DeliveryView {
                 excerpt: excerpt.transpose()?.unwrap_or_default(),
+                event: events.remove(&row.position),
                 row,
             })
         };

@@ -23,6 +23,8 @@ async fn feeds(db: TestDb) {
         "#47 a cursor of elsewhere": |r| r.cursor = "AAAA".into() => bad(&[("cursor", "CURSOR_INVALID")]),
         "#27 a page below zero": |r| r.page_size = -1 => bad(&[("page_size", "OUT_OF_RANGE")]),
         "types that are none": |r| r.filter.as_mut().unwrap().types.push("issuance.SENT".into()) => bad(&[("filter.types[1]", "EVENT_TYPE_INVALID")]),
+        "a type that never happens": |r| r.filter.as_mut().unwrap().types.push("voucher.refunded".into()) => bad(&[("filter.types[1]", "EVENT_TYPE_INVALID")]),
+        "#7 a voucher that is none": |r| r.filter.as_mut().unwrap().voucher_id = -1 => bad(&[("filter.voucher_id", "ID_INVALID")]),
         "51 types": |r| r.filter.as_mut().unwrap().types = vec!["voucher.*".into(); 51] => bad(&[("filter.types", "BATCH_TOO_LARGE")]),
         "#7 ids that are none": |r| r.filter.as_mut().unwrap().campaign_id = -1 => bad(&[("filter.campaign_id", "ID_INVALID")]),
     });
@@ -51,6 +53,21 @@ async fn endpoints(db: TestDb) {
         "another's app": |r| r.app_id = 404 => bad(&[("app_id", "ID_INVALID")]),
     });
     let endpoint_id = made.endpoint.unwrap().endpoint_id;
+    let mut reports = new(&table);
+    reports.style = pb::WebhookStyle::OpenPlatform.into();
+    let mut events = table.app.client.events();
+    let reports = events.create_webhook_endpoint(reports).await.unwrap();
+    let reports = reports.into_inner().endpoint.unwrap();
+    let ping = pb::PingWebhookEndpointRequest {
+        shop_id: SHOP,
+        request_id: table.app.client.fresh(),
+        endpoint_id,
+        ..Default::default()
+    };
+    refused!(table, events.ping_webhook_endpoint, ping, {
+        "one that is told of orders alone": |r| r.endpoint_id = reports.endpoint_id => bad(&[("endpoint_id", "FIELD_NOT_ALLOWED")]),
+        "#7 one that is not there": |r| r.endpoint_id = 404 => no(Code::NotFound, "ENDPOINT_NOT_FOUND"),
+    });
     let update = pb::UpdateWebhookEndpointRequest {
         shop_id: SHOP,
         request_id: table.app.client.fresh(),

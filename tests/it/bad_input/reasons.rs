@@ -20,6 +20,10 @@ const FILES: &[(&str, &str)] = &[
     ("bad_input/issuance.rs", include_str!("issuance.rs")),
     ("bad_input/kinds.rs", include_str!("kinds.rs")),
     ("bad_input/many.rs", include_str!("many.rs")),
+    (
+        "bad_input/open_platform.rs",
+        include_str!("open_platform.rs"),
+    ),
     ("bad_input/people.rs", include_str!("people.rs")),
     ("bad_input/platforms.rs", include_str!("platforms.rs")),
     ("bad_input/pots.rs", include_str!("pots.rs")),

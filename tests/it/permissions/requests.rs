@@ -83,6 +83,9 @@ pub(super) fn good(name: &str, things: &Things) -> Vec<u8> {
             reason: "r".into()
         }),
         "ListStops" => make!(ListStopsRequest {}),
+        "ListProviderCallbacks" => make!(ListProviderCallbacksRequest {
+            credential: "open".into()
+        }),
         "GetOverview" => make!(GetOverviewRequest {}),
         "ListAudit" => make!(ListAuditRequest {}),
         "ListReviews" => make!(ListReviewsRequest { shop_id }),

@@ -35,6 +35,8 @@ pub struct Options {
     pub calls_per_second: u32,
     /// What the provider enforces.
     pub limits: simulator::Limits,
+    /// Where events are published besides; in builds with the feature.
+    pub nats: Option<String>,
     /// An open platform at the provider; its secrets are the credential "open".
     pub open: Option<Box<simulator::OpenConfig>>,
     /// Since when time runs fast, here and at the provider, in milliseconds since 1970;
@@ -55,6 +57,7 @@ impl Default for Options {
             provider_timeout_ms: 1_000,
             calls_per_second: 100_000,
             limits: simulator::Limits::default(),
+            nats: None,
             open: None,
             time_origin_ms: None,
         }
@@ -233,6 +236,7 @@ fn config(db: &TestDb, simulator: &Simulator, options: &Options) -> Config {
     config.dispatcher.poll_ms = 20;
     config.webhooks.enabled = options.dispatcher || options.tells;
     config.webhooks.allow_loopback = true;
+    config.nats.url.clone_from(&options.nats);
     config.webhooks.timeout_ms = 1_000;
     config.provider.total_timeout_ms = options.provider_timeout_ms;
     config.rate_limit.per_app_per_second = options.calls_per_second.try_into().unwrap();

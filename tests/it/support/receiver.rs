@@ -15,6 +15,8 @@ use hongbao::signing::webhook::{Headers, Secret, verify};
 pub struct Post {
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
+    /// When it came.
+    pub at: std::time::Instant,
 }
 
 impl Post {
@@ -45,6 +47,7 @@ pub type Answer = fn(usize) -> (u16, &'static str, u64);
 pub struct Receiver {
     posts: Arc<Mutex<Vec<Post>>>,
     answer: Arc<Mutex<Answer>>,
+    serving: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
     address: SocketAddr,
 }
 
@@ -54,15 +57,34 @@ impl Receiver {
             .await
             .unwrap();
         let receiver = Self {
+            serving: Arc::default(),
             posts: Arc::default(),
             answer: Arc::new(Mutex::new(answer)),
             address: listener.local_addr().unwrap(),
         };
-        let router = axum::Router::new()
-            .fallback(take)
-            .with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver.serve(listener);
         receiver
+    }
+
+    fn serve(&self, listener: tokio::net::TcpListener) {
+        let router = axum::Router::new().fallback(take).with_state(self.clone());
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        *self.serving.lock().unwrap() = Some(serving);
+    }
+
+    /// From now on nobody listens there.
+    pub fn dies(&self) {
+        if let Some(serving) = self.serving.lock().unwrap().take() {
+            serving.abort();
+        }
+    }
+
+    /// It listens again, at the same address.
+    pub async fn comes_back(&self) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).unwrap();
+        self.serve(socket.listen(1_024).unwrap());
     }
 
     pub fn url(&self) -> String {
@@ -109,6 +131,7 @@ async fn take(State(to): State<Receiver>, headers: HeaderMap, body: Bytes) -> (S
     let post = Post {
         headers: headers.collect(),
         body: body.to_vec(),
+        at: std::time::Instant::now(),
     };
     let nth = {
         let mut posts = to.posts.lock().unwrap();

@@ -251,7 +251,7 @@ async fn gifts_that_do_not_fit(db: TestDb) {
         ("draft", "PRODUCT_NOT_ACTIVE"),
         ("paused", "PRODUCT_PAUSED"),
         ("ended", "PRODUCT_ENDED"),
-        ("past", "PRODUCT_ENDED"),
+        ("past", "PRODUCT_WINDOW_ENDED"),
         ("few", "STOCK_EXHAUSTED"),
         ("poor", "BUDGET_EXHAUSTED"),
         ("person", "RECIPIENT_LIMIT"),
