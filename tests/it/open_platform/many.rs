@@ -9,30 +9,20 @@ use hongbao::grpc::pb::IssuanceState as S;
 use hongbao::simulator::{OpenCallbackKind, OpenConfig, OpenFault as F, OpenFaults};
 
 use super::{by_chance, campaign, platform};
-use crate::support::{Options, Raw, SHOP, TestApp, TestDb, on_both};
+use crate::support::{Options, Raw, SHOP, TestApp, TestDb, block_on_long, on_both};
 
 on_both!(two_hundred_orders_end_once);
 
 #[test]
 #[ignore = "many minutes long; run by scripts/orders"]
 fn ten_thousand_orders_sqlite() {
-    block_on(orders(TestDb::sqlite(), 10_000));
+    block_on_long(orders(TestDb::sqlite(), 10_000));
 }
 
 #[test]
 #[ignore = "many minutes long; run by scripts/orders"]
 fn ten_thousand_orders_postgres() {
-    block_on(orders(TestDb::postgres(), 10_000));
-}
-
-/// A runtime for what may take most of an hour.
-fn block_on(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(3_000), test)
-            .await
-            .expect("the orders hang");
-    });
+    block_on_long(orders(TestDb::postgres(), 10_000));
 }
 
 async fn two_hundred_orders_end_once(db: TestDb) {

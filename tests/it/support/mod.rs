@@ -56,3 +56,13 @@ pub fn block_on(test: impl Future<Output = ()>) {
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
 }
+
+/// Runs a test that may take most of an hour, on a runtime of its own.
+pub fn block_on_long(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(std::time::Duration::from_secs(3_000), test)
+            .await
+            .expect("the test hangs");
+    });
+}

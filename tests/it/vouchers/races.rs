@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Scene, all_of, order_ref, owner};
 use crate::chaos::rng::Rng;
-use crate::support::{Client, SHOP, TestDb, on_both, reason};
+use crate::support::{Client, SHOP, TestDb, block_on_long, on_both, reason};
 
 on_both!(overlapping_sets_are_spent_whole, an_order_is_undone_once);
 
@@ -30,35 +30,25 @@ async fn an_order_is_undone_once(db: TestDb) {
 #[test]
 #[ignore = "many minutes long; run by scripts/voucher-races"]
 fn a_hundred_thousand_spends_sqlite() {
-    block_on(race(TestDb::sqlite(), 50, 4_000, 100_000));
+    block_on_long(race(TestDb::sqlite(), 50, 4_000, 100_000));
 }
 
 #[test]
 #[ignore = "many minutes long; run by scripts/voucher-races"]
 fn a_hundred_thousand_spends_postgres() {
-    block_on(race(TestDb::postgres(), 50, 4_000, 100_000));
+    block_on_long(race(TestDb::postgres(), 50, 4_000, 100_000));
 }
 
 #[test]
 #[ignore = "a minute long; run by scripts/voucher-races"]
 fn five_hundred_undone_twice_sqlite() {
-    block_on(undo_twice(TestDb::sqlite(), 500));
+    block_on_long(undo_twice(TestDb::sqlite(), 500));
 }
 
 #[test]
 #[ignore = "a minute long; run by scripts/voucher-races"]
 fn five_hundred_undone_twice_postgres() {
-    block_on(undo_twice(TestDb::postgres(), 500));
-}
-
-/// A runtime for what may take most of an hour.
-fn block_on(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(3_000), test)
-            .await
-            .expect("the race hangs");
-    });
+    block_on_long(undo_twice(TestDb::postgres(), 500));
 }
 
 /// What the clients know: who holds which voucher, by what they were answered.

@@ -7,7 +7,7 @@ use hongbao::grpc::pb::{self, WebhookDeliveryState as D};
 
 use super::Scene;
 use crate::support::receiver::{Receiver, ok};
-use crate::support::{Options, SHOP, TestApp, TestDb};
+use crate::support::{Options, SHOP, TestApp, TestDb, block_on_long};
 
 /// A minute a second: the pauses of the schedule are long enough to be seen.
 const SCALE: u32 = 60;
@@ -19,22 +19,13 @@ const SCHEDULE: [u64; 10] = [
 #[test]
 #[ignore = "minutes long; run by scripts/orders"]
 fn two_thousand_events_sqlite() {
-    block_on(events(TestDb::sqlite(), 700));
+    block_on_long(events(TestDb::sqlite(), 700));
 }
 
 #[test]
 #[ignore = "minutes long; run by scripts/orders"]
 fn two_thousand_events_postgres() {
-    block_on(events(TestDb::postgres(), 700));
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(900), test)
-            .await
-            .expect("the deliveries hang");
-    });
+    block_on_long(events(TestDb::postgres(), 700));
 }
 
 /// How each event came to a receiver, by its name: the times of its posts.
