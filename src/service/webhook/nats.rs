@@ -1,6 +1,6 @@
 //! Publishes feeds to NATS JetStream: each event once it has its place, in the order of its shop.
 //!
-//! An event is acknowledged by the stream before the next part is begun, and named by its
+//! An event is acknowledged by the stream before the next one leaves, and named by its
 //! `Nats-Msg-Id`, so what is published twice after a crash is dropped within the stream's
 //! duplicate window, and known by its name after it.
 
@@ -12,10 +12,10 @@ use async_nats::jetstream::{self, Context};
 use tokio_util::sync::CancellationToken;
 
 use super::body;
-use crate::domain::event::{Types, event_id, type_name};
+use crate::domain::event::{event_id, type_name};
 use crate::domain::id::{AppId, ShopId};
 use crate::store::Store;
-use crate::store::event::EventFilter;
+use crate::store::event::{EventFilter, EventView};
 use crate::store::voucher::Access;
 
 /// Its name in `event_sink`.
@@ -113,38 +113,17 @@ impl JetStream {
             app: AppId(0),
             is_person: true,
         };
-        let filter = EventFilter {
-            types: Types::default(),
-            ..EventFilter::default()
-        };
+        let filter = EventFilter::default();
         let page = self
             .store
             .events(shop, access, &filter, taken.position, PART);
         let page = page.await?;
         let mut through = taken.position;
-        let mut sent = Vec::with_capacity(page.events.len());
-        for event in &page.events {
-            let row = &event.row;
-            let subject = format!(
-                "{}.{shop}.{}",
-                self.subject,
-                type_name(row.aggregate, &row.kind)
-            );
-            let mut headers = HeaderMap::new();
-            headers.insert("Nats-Msg-Id", event_id(shop, event.position).as_str());
-            let body = body::json(event).into();
-            let ack = self.context.publish_with_headers(subject, headers, body);
-            sent.push((event.position, ack.await));
-        }
         let mut failure = None;
-        for (position, ack) in sent {
-            let acknowledged = match ack {
-                Ok(ack) => ack.await.map(drop),
-                Err(error) => Err(error),
-            };
-            match acknowledged {
-                Ok(()) => through = position,
-                // What came behind it is published again: in order, and known by its name.
+        for event in &page.events {
+            // One after the other: if one fails, none behind it may be there before it.
+            match self.publish(shop, event).await {
+                Ok(()) => through = event.position,
                 Err(error) => {
                     failure = Some(error);
                     break;
@@ -155,9 +134,20 @@ impl JetStream {
             through = page.through.max(through);
         }
         self.store.leave_sink(&taken, through).await?;
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok(page.more),
-        }
+        failure.map_or(Ok(page.more), Err)
+    }
+
+    async fn publish(&self, shop: ShopId, event: &EventView) -> anyhow::Result<()> {
+        let row = &event.row;
+        let kind = type_name(row.aggregate, &row.kind);
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", event_id(shop, event.position).as_str());
+        let ack = self.context.publish_with_headers(
+            format!("{}.{shop}.{kind}", self.subject),
+            headers,
+            body::json(event).into(),
+        );
+        ack.await?.await?;
+        Ok(())
     }
 }
