@@ -56,8 +56,8 @@ impl Tx {
         Ok(())
     }
 
-    /// A late answer, or a callback, may be news: ask soon. One question too many does no harm.
-    pub(in crate::store) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
+    /// A late answer may be news: ask soon. One question too many does no harm.
+    pub(super) async fn hurry(&self, row: &issuance::Model) -> Result<(), Fault> {
         issuance::Entity::update_many()
             .col_expr(issuance::Column::DueTime, Expr::value(Some(self.now())))
             .filter(issuance::Column::Id.eq(row.id))
