@@ -238,13 +238,13 @@ async fn a_report_has_the_platform_asked(db: TestDb) {
         seen.attempts.into_iter().next()
     };
     let until = async |is: fn(&pb::Attempt) -> bool| {
-        for _ in 0..150 {
+        for _ in 0..500 {
             if let Some(attempt) = attempt().await.filter(is) {
                 return attempt;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        panic!("not within three seconds: {:?}", attempt().await);
+        panic!("never: {:?}", attempt().await);
     };
     let taken = until(|attempt| attempt.take_time.is_some()).await;
     assert_eq!((taken.state(), taken.query_count), (S::Sending, 0));
@@ -255,6 +255,20 @@ async fn a_report_has_the_platform_asked(db: TestDb) {
     // The platform says that it still works on it: that counts, and not what was reported.
     let asked = until(|attempt| attempt.query_count == 1).await;
     assert_eq!(asked.state(), S::Sending);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        told = super::words(&app, packet.issuance_id).await;
+    }
+    assert_eq!(told[1].call, "order/info");
+    let millis =
+        |time: &prost_types::Timestamp| time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000;
+    let when = told[1].create_time.as_ref().map(millis);
+    let taken = taken.take_time.as_ref().map(millis);
+    let after = when.zip(taken).map(|(when, taken)| when - taken).unwrap();
+    assert!(
+        after < 4_000,
+        "asked after {after} ms, as if there had been no report"
+    );
     app.assert_sound().await;
     app.stop().await;
 }
